@@ -51,6 +51,10 @@ def faults(size: Size) -> str:
     settings = {"budget.calls_per_day": cap, "shared.lease_seconds": 2, "http.drain_seconds": 20}
     story = Story()
     with running(3, settings) as started:
+        with started.engine() as engine:
+            # With `everysec`, a Redis that is killed while its disk is busy loses up to two seconds of what it said;
+            # with `no`, it loses them only with the machine.
+            engine.config_set("appendfsync", "no")
         asyncio.run(_under_load(started, size, story))
         usage, counts = _settled_usage(started), started.counts()
     wrong = problems(story, counts, cap, usage["budget"]["calls"]["used"])
@@ -138,6 +142,9 @@ async def _one_call(port: int, number: int, until: float, story: Story) -> None:
         result = await _result(port, request_of(number, marked_call(mark, DELAY_MS, has_key=True), port))
         if result is None:
             story.broken += 1
+        elif result.get("structuredContent", {}).get("state") == "running":
+            # Another server runs it, and Redis is away.
+            pass
         elif not result.get("isError"):
             receipt = result["_meta"][RECEIPT]
             content = result["structuredContent"]["choices"][0]["message"]["content"]

@@ -1,11 +1,11 @@
-"""Estimates the tokens and the cost of a call from its request body."""
+"""Estimates the tokens and the cost of a call from its request body, and counts a call when it has ended."""
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from blaxel_mcp.budget.figures import NANO
+from blaxel_mcp.budget.figures import NANO, UsageTotals
 from blaxel_mcp.budget.prices import ModelPrice
 from blaxel_mcp.budget.usage import CHARS_PER_TOKEN, MAX_TOKENS, Usage
 from blaxel_mcp.core.field_names import ANSWERS, BATCHES, DATA, MAX_OUTPUT, fold
@@ -25,6 +25,11 @@ _OUTPUT_LIMITS = MAX_OUTPUT | {"budgettokens", "thinkingbudget"}
 _MAX_DIGITS = 20
 _SECONDS_PER_RECORDING = 60
 _MAX_PICTURES = 1000
+_JSON = (str, int, float, list, Mapping, type(None))
+"""Types of the values in a body; all others are files."""
+
+_MAX_USD = 1_000_000.0
+"""Largest cost that one call counts: sums of larger ones would overflow the ledger."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,24 +92,53 @@ class Estimate:
 
 def usd_to_nano(usd: float) -> int:
     """Return dollars in billionths of a dollar, rounded up."""
-    return math.ceil(usd * NANO - 1e-6)
+    return math.ceil(min(usd, _MAX_USD) * NANO - 1e-6)
+
+
+def answered_totals(expected: Estimate, usage: Usage | None, cost_usd: float | None) -> UsageTotals:
+    """Return the totals of an answered call; what it does not report counts by the estimate."""
+    reported = None if usage is None or usage.estimated else usage
+    tokens = reported and reported.total_tokens
+    known = cost_usd is not None and not (usage and usage.estimated)
+    if tokens is None or not known:
+        expected = expected.at_least(usage)
+    return UsageTotals(
+        calls=1,
+        without_tokens=tokens is None,
+        without_price=not known,
+        input_tokens=(reported and reported.input_tokens) or 0,
+        output_tokens=(reported and reported.output_tokens) or 0,
+        total_tokens=tokens or 0,
+        nano_usd=usd_to_nano(cost_usd or 0) if known else 0,
+        held_tokens=expected.tokens if tokens is None else 0,
+        held_nano_usd=0 if known else expected.nano_usd,
+    )
+
+
+def failed_totals(expected: Estimate, *, maybe_billed: bool) -> UsageTotals:
+    """Return the totals of a failed call: its estimate if it may have been billed."""
+    if not maybe_billed:
+        return UsageTotals(calls=1, failed=1)
+    return UsageTotals(
+        calls=1, failed=1, failed_maybe_billed=1, held_tokens=expected.tokens, held_nano_usd=expected.nano_usd
+    )
 
 
 def estimate(body: Any, *, writes: bool, metered: bool = True) -> Estimate:
-    """Estimate the usage of a call from its request body, as JSON values.
+    """Estimate the usage of a call from its request body, as JSON values and files.
 
     The body may limit how much a model that writes text writes. `metered` is whether the endpoint can report the
     tokens.
     """
     fields = body if isinstance(body, Mapping) else {}
-    output_tokens = _output_limit(body) if writes else 0
-    if writes and not metered:
+    output_tokens, answers = _output_limit(body)
+    if not metered:
         output_tokens = max(output_tokens, UNKNOWN_WORK_TOKENS)
     return Estimate(
         input_tokens=math.ceil(_count_chars(body) / CHARS_PER_TOKEN),
-        output_tokens=output_tokens,
-        images=min(_whole_number(fields["n"]), _MAX_PICTURES) if "n" in fields else 1,
-        audio_seconds=_SECONDS_PER_RECORDING if any(isinstance(value, bytes) for value in fields.values()) else None,
+        output_tokens=output_tokens if writes else 0,
+        images=min(answers, _MAX_PICTURES),
+        audio_seconds=None if all(isinstance(value, _JSON) for value in fields.values()) else _SECONDS_PER_RECORDING,
         searches=1 if "query" in fields and "documents" in fields else 0,
         metered=metered,
     )
@@ -120,7 +154,9 @@ def _count_chars(body: Any) -> int:
             total += sum(map(len, value))
         elif isinstance(value, list):
             pending += value
-        elif isinstance(value, bytes) or (isinstance(value, str) and len(value) > MAX_WORD_CHARS and is_base64(value)):
+        elif not isinstance(value, _JSON) or (
+            isinstance(value, str) and len(value) > MAX_WORD_CHARS and is_base64(value)
+        ):
             total += _TOKENS_PER_MEDIUM * CHARS_PER_TOKEN
         else:
             total += len(value) if isinstance(value, str) else 1
@@ -132,8 +168,8 @@ def is_base64(text: str) -> bool:
     return len(text) > MAX_WORD_CHARS and " " not in text[:MAX_WORD_CHARS] and text[:MAX_WORD_CHARS].isascii()
 
 
-def _output_limit(body: Any) -> int:
-    """Return the maximum output tokens that a body allows, in the fields of any API and at any depth."""
+def _output_limit(body: Any) -> tuple[int, int]:
+    """Return the output tokens and the answers that a body allows, in the fields of any API and at any depth."""
     largest, answers, pending = 0, 1, [body]
     while pending:
         value = pending.pop()
@@ -147,10 +183,10 @@ def _output_limit(body: Any) -> int:
                 elif folded in ANSWERS:
                     answers = max(answers, _whole_number(item))
                 elif folded in BATCHES and isinstance(item, list):
-                    largest = max(largest, sum(map(_output_limit, item)))
+                    largest = max(largest, sum(_output_limit(each)[0] for each in item))
                 elif isinstance(item, list | Mapping) and folded not in DATA:
                     pending.append(item)
-    return min((largest or DEFAULT_OUTPUT_TOKENS) * answers, MAX_TOKENS)
+    return min((largest or DEFAULT_OUTPUT_TOKENS) * answers, MAX_TOKENS), answers
 
 
 def _whole_number(value: Any) -> int:

@@ -3,7 +3,6 @@
 import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
-from types import MappingProxyType
 from typing import Literal
 
 NANO = 1_000_000_000
@@ -97,17 +96,7 @@ class ModelDay:
     unsettled: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClientUsage:
-    """The usage of one client over some days."""
-
-    client: str
-    calls: int
-    total_tokens: int
-    nano_usd: int
-
-
-Used = MappingProxyType[ModelKey, UsageTotals]
+Used = dict[ModelKey, UsageTotals]
 """The usage of each model on one day; calls in flight are included with their estimates."""
 
 CapCheck = Callable[[Used], None]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from blaxel_mcp.budget import tables
-from blaxel_mcp.budget.figures import ClientUsage, Entry, ModelDay, Reservation, Used
+from blaxel_mcp.budget.figures import Entry, ModelDay, Reservation, UsageTotals, Used
 from blaxel_mcp.core.private_files import make_folder, make_own_file, make_own_folder, require_safe_folder, user_folder
 
 if TYPE_CHECKING:
@@ -113,8 +113,11 @@ class Ledger:
         with self._transaction() as connection:
             return tables.model_days(connection, since, account)
 
-    def clients(self, since: str, account: str) -> list[ClientUsage]:
-        """Return the usage of each client from the day `since` on, of an account or a `Entry.caller`."""
+    def clients(self, since: str, account: str) -> dict[str, UsageTotals]:
+        """Return calls, tokens and cost of each client from the day `since` on, the busiest first.
+
+        The account may also be an `Entry.caller`.
+        """
         with self._transaction() as connection:
             return tables.client_usages(connection, since, account)
 

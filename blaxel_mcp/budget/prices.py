@@ -95,11 +95,9 @@ def _load_table() -> date:
 
 @lru_cache(maxsize=1000)
 def table_price(runtime_type: str | None, provider_model: str | None) -> ModelPrice | None:
-    """Return the price in the table of `genai-prices`; None if it does not know the model.
+    """Return the price in the table of `genai-prices`, by the provider's type and own id of a model in its record.
 
-    Args:
-        runtime_type: The type of the provider in the model's record.
-        provider_model: The provider's own id of the model.
+    None if the table does not know the model.
     """
     provider_id = _PROVIDERS.get(runtime_type or "")
     if provider_id is None or not provider_model:
@@ -145,13 +143,8 @@ def listed_price(
 ) -> dict[str, Any]:
     """Return the `price` of a model and its `price_source` as a listing shows them; null if the price is not known.
 
-    The source names the table's version and the day of its newest price in force.
-
-    Args:
-        configured: The price in the settings.
-        runtime_type: The type of the provider in the model's record.
-        provider_model: The provider's own id of the model.
-        table: Whether the settings allow the price table.
+    The configured price comes first, and then, if the settings allow it, that of `table_price`, whose source names the
+    table's version and the day of its newest price in force.
     """
     unconfigured = table_price(runtime_type, provider_model) if table and not configured else None
     price = configured_price(configured) if configured else unconfigured

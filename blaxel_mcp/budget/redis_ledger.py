@@ -12,13 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from blaxel_mcp.budget import redis_scripts
 from blaxel_mcp.budget.figures import (
     COLUMNS,
-    ClientUsage,
     Entry,
     ModelDay,
     ModelKey,
@@ -30,7 +28,7 @@ from blaxel_mcp.budget.figures import (
 )
 from blaxel_mcp.budget.ledger import KEPT_DAYS, Ledger, LedgerError, default_ledger
 from blaxel_mcp.budget.shared.engine import TAG, Command, Engine, SharedStateError, hashed
-from blaxel_mcp.budget.shared.leases import Heartbeat
+from blaxel_mcp.budget.shared.state import Heartbeat
 
 _EPOCH, _LEASES = f"{TAG}:budget:epoch", f"{TAG}:budget:leases"
 
@@ -67,13 +65,9 @@ class RedisLedger(Ledger):
         self._heartbeat = Heartbeat(self._beat, lease_seconds)
 
     def write(self, entries: Sequence[Entry]) -> list[Used | Exception]:
-        """Write entries, and those that were kept before them.
+        """Write entries, and those that were kept before them, as `Ledger.write` does.
 
-        Returns:
-            For each entry the usage of its day, or the exception by which its `check` refused it.
-
-        Raises:
-            LedgerError: The engine cannot be used. Settlements are kept for later; no call counts as reserved.
+        If the engine cannot be used, settlements are kept for later, and no call counts as reserved.
         """
         kept = self.take_deferred()
         every = [*kept, *entries]
@@ -110,18 +104,17 @@ class RedisLedger(Ledger):
             if totals != UsageTotals() or reserved.calls
         )
 
-    def clients(self, since: str, account: str) -> list[ClientUsage]:
-        """Return the usage of each client from the day `since` on, of an account or a `Entry.caller`."""
+    def clients(self, since: str, account: str) -> dict[str, UsageTotals]:
+        """Do as `Ledger.clients` does."""
         sums: dict[str, Counter[str]] = {}
         for fields in self._read([_clients_key(day, account) for day in _days_from(since)]):
             for field, value in zip(fields[::2], fields[1::2], strict=True):
                 figure, _, client = field.decode().partition("|")
                 sums.setdefault(client, Counter())[figure] += int(value)
-        usages = [
-            ClientUsage(client=client, calls=sum_["calls"], total_tokens=sum_["tokens"], nano_usd=sum_["nano_usd"])
-            for client, sum_ in sums.items()
-        ]
-        return sorted(usages, key=lambda usage: (-usage.calls, usage.client))
+        return {
+            client: UsageTotals(calls=figures["calls"], total_tokens=figures["tokens"], nano_usd=figures["nano_usd"])
+            for client, figures in sorted(sums.items(), key=lambda item: (-item[1]["calls"], item[0]))
+        }
 
     def calls(self, account: str, *, last: int | None = None, call_id: str | None = None) -> list[str]:
         """Return the records of the last calls of this machine, the latest first, or of one call."""
@@ -266,4 +259,4 @@ def _books(fields: Sequence[bytes]) -> dict[ModelKey, tuple[UsageTotals, UsageTo
 
 
 def _used(fields: Sequence[bytes]) -> Used:
-    return MappingProxyType({key: totals + reserved for key, (totals, reserved) in _books(fields).items()})
+    return {key: totals + reserved for key, (totals, reserved) in _books(fields).items()}

@@ -1,33 +1,32 @@
 """The usage report of `blaxel-mcp usage` and of the resource `blaxel://usage`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import Any
 
 from blaxel_mcp.budget.caps import day_of, next_midnight
-from blaxel_mcp.budget.figures import NANO, ClientUsage, ModelDay, UsageTotals
+from blaxel_mcp.budget.figures import NANO, ModelDay, UsageTotals
 from blaxel_mcp.core.redaction import visible
+
+_REPORTED = (
+    *("failed", "failed_maybe_billed", "without_tokens", "without_price"),
+    *("input_tokens", "output_tokens", "total_tokens"),
+)
 
 
 def usage_report(
     days: Sequence[ModelDay],
-    clients: Sequence[ClientUsage],
+    clients: Mapping[str, UsageTotals],
     budget: dict[str, Any],
     *,
     now: datetime,
     ledger: str,
     problem: str | None,
 ) -> dict[str, Any]:
-    """Return the usage of each day and model as JSON values, the latest day first.
+    """Return days and clients as `Ledger` returns them, and today's budget, as JSON values, the latest day first.
 
-    Args:
-        days: The usage of each model and day, in the order of `Ledger.days`.
-        clients: The usage of each client over all of these days.
-        budget: The usage of the caps on all calls together, today.
-        now: The time.
-        ledger: The path of the ledger.
-        problem: Why the ledger cannot be used, as a sentence.
+    The ledger is its path, and the problem says why it cannot be used.
     """
     return {
         "today": day_of(now),
@@ -36,12 +35,12 @@ def usage_report(
         "days": [_day_report(day, list(models)) for day, models in groupby(days, lambda entry: entry.day)],
         "clients": [
             {
-                "client": visible(entry.client) or None,
-                "calls": entry.calls,
-                "total_tokens": entry.total_tokens,
-                "cost_usd": entry.nano_usd / NANO if entry.nano_usd else None,
+                "client": visible(client) or None,
+                "calls": totals.calls,
+                "total_tokens": totals.total_tokens,
+                "cost_usd": totals.nano_usd / NANO if totals.nano_usd else None,
             }
-            for entry in clients
+            for client, totals in clients.items()
         ],
         "ledger": ledger,
         "problem": problem,
@@ -66,12 +65,6 @@ def _fields(totals: UsageTotals, unsettled: int) -> dict[str, Any]:
     return {
         "calls": totals.calls + unsettled,
         "unsettled": unsettled,
-        "failed": totals.failed,
-        "failed_maybe_billed": totals.failed_maybe_billed,
-        "without_tokens": totals.without_tokens,
-        "without_price": totals.without_price,
-        "input_tokens": totals.input_tokens,
-        "output_tokens": totals.output_tokens,
-        "total_tokens": totals.total_tokens,
+        **{name: getattr(totals, name) for name in _REPORTED},
         "cost_usd": totals.nano_usd / NANO if has_cost else None,
     }

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from blaxel_mcp.budget.figures import (
     COLUMNS,
-    ClientUsage,
     Entry,
     ModelDay,
     ModelKey,
@@ -110,7 +108,7 @@ def usage_of_day(connection: sqlite3.Connection, day: str, account: str) -> Used
     used = {key: totals for _, key, totals in _totals(connection, "day = ?", day, account)}
     for _, key, reserved in _reserved(connection, "day = ?", day, account):
         used[key] = used.get(key, UsageTotals()) + reserved
-    return MappingProxyType(used)
+    return used
 
 
 def model_days(connection: sqlite3.Connection, since: str, account: str) -> list[ModelDay]:
@@ -123,14 +121,14 @@ def model_days(connection: sqlite3.Connection, since: str, account: str) -> list
     )
 
 
-def client_usages(connection: sqlite3.Connection, since: str, account: str) -> list[ClientUsage]:
-    """Return the usage of each client from the day `since` on, the busiest first."""
+def client_usages(connection: sqlite3.Connection, since: str, account: str) -> dict[str, UsageTotals]:
+    """Return calls, tokens and cost of each client from the day `since` on, the busiest first."""
     rows = connection.execute(
         "SELECT client, SUM(calls), SUM(total_tokens), SUM(nano_usd) FROM clients "
         "WHERE day >= ? AND account = ? GROUP BY 1 ORDER BY 2 DESC, 1",
         (since, account),
     )
-    return [ClientUsage(client=row[0], calls=row[1], total_tokens=row[2], nano_usd=row[3]) for row in rows]
+    return {row[0]: UsageTotals(calls=row[1], total_tokens=row[2], nano_usd=row[3]) for row in rows}
 
 
 def records(connection: sqlite3.Connection, account: str, last: int | None, call_id: str | None) -> list[str]:

@@ -42,14 +42,9 @@ def check_access(access: AccessSettings, model: str, path: str | None = None, me
 def other_models(own: set[str], *, body: Any, path: str | None, query: str, own_path: str | None = None) -> list[str]:
     """Return the models that a request names and that are not the endpoint's own.
 
-    Conversations and schemas in the body name no models.
-
-    Args:
-        own: The names of the endpoint's own model: Blaxel's, the provider's id, and those that the settings give it.
-        body: The body before encoding.
-        path: The sub-endpoint; None if the settings or the model's record chose it.
-        query: The query, URL-encoded.
-        own_path: The path of the model's own endpoint, which names no other model; None if it is not known.
+    Its own names are Blaxel's, the provider's id, those that the settings give it, and those in its own path.
+    Conversations and schemas in the body, which is not encoded yet, name no models. The path is None if the settings
+    or the model's record chose it.
     """
     names = []
     if path or query:

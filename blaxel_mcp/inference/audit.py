@@ -21,7 +21,6 @@ from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.private_files import append_private, make_folder, require_safe_folder
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.observers import Outcome, billed, name_or_none
-from blaxel_mcp.settings.schema import AuditSettings
 
 logger = logging.getLogger(__name__)
 
@@ -93,22 +92,11 @@ class AuditLog:
 _audit_log = cache(AuditLog)
 
 
-def audit_logs(settings: AuditSettings) -> list[AuditLog]:
-    """Return the log of the settings, which all callers in this process share; none if no file is set.
-
-    Raises:
-        ConfigurationError: The file cannot be written.
-    """
-    if settings.file is None:
-        return []
-    return [_audit_log(Path(settings.file).expanduser(), settings.max_bytes)]
-
-
 class Audit:
-    """Writes the calls of one caller, empty for the user, to the audit file."""
+    """Writes the calls of one caller, empty for the user, to an `AuditLog` that all callers in this process share."""
 
-    def __init__(self, log: AuditLog, caller: str) -> None:
-        self._log = log
+    def __init__(self, file: str, max_bytes: int, caller: str) -> None:
+        self._log = _audit_log(Path(file).expanduser(), max_bytes)
         self._caller = caller or OWNER_NAME
 
     async def begin(self, context: CallContext) -> None:  # noqa: ARG002 - every observer takes the context

@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -44,6 +44,7 @@ class CallContext:
         earlier_attempt_billed: Whether an attempt before the last one may have been billed.
         price: The price of the model, once it is looked up; None if it is not known.
         asker: Asks a person before an expensive call; None for the calls of a command, which a person has typed.
+        before_sending: Called when nothing else keeps the request from being sent; it may raise a BlaxelError.
         agreed_by: Who agreed to an expensive call: `person`, `session` or `settings`; None if nobody was asked.
         budget: How much of each cap that applies to the call is used.
         repairs: One sentence per change made to the caller's arguments.
@@ -71,6 +72,7 @@ class CallContext:
     cost_usd: float | None = None
     budget: JSONObject | None = None
     asker: Asker | None = None
+    before_sending: Callable[[], Awaitable[None]] | None = None
     agreed_by: str | None = None
     repairs: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)

@@ -82,18 +82,15 @@ class FileReader:
         path = _absolute_path(value)
         if not self._folders:
             raise _rejected(path, "cannot be read: files.allowed_dirs is empty", _SETTING)
-        real = os.path.realpath(path)
-        folders = (os.path.realpath(Path(folder).expanduser()) for folder in self._folders)
-        folder = next((folder for folder in folders if _is_below(real, folder)), None)
-        if folder is None:
-            raise _not_allowed(path)
-        real = os.path.realpath(_as_spelled(folder, real))
-        if not _is_below(real, folder):
-            raise _not_allowed(path)
         try:
-            data = _content(folder, real, self._max_bytes)
-        except (OSError, ValueError):
-            raise _not_allowed(path) from None
+            real = os.path.realpath(path)
+            folders = (os.path.realpath(Path(folder).expanduser()) for folder in self._folders)
+            folder = next(folder for folder in folders if _is_below(real, folder))
+            data = _content(folder, os.path.realpath(_as_spelled(folder, real)), self._max_bytes)
+        except (OSError, ValueError, StopIteration):
+            # The same text for a missing file and for one that may not be read.
+            problem = "is not a readable file inside a folder in files.allowed_dirs"
+            raise _rejected(path, problem, _SETTING) from None
         return self._checked(data, Path(path).name, path)
 
     def _checked(self, data: bytes, name: str, shown: str, *, declared: str = "") -> FileData:
@@ -170,6 +167,8 @@ def _content(folder: str, path: str, limit: int) -> bytes:
     Raises:
         OSError: The file cannot be read, or it is no longer the one at this path.
     """
+    if not _is_below(path, folder):
+        raise OSError(errno.EXDEV, "not below the folder")
     with os.fdopen(_opened(folder, path), "rb") as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
@@ -194,11 +193,6 @@ def _opened(folder: str, path: str) -> int:
         return os.open(name, _FILE, dir_fd=descriptor)
     finally:
         os.close(descriptor)
-
-
-def _not_allowed(path: str) -> InvalidArgumentsError:
-    # The same text for a missing file and for one that may not be read.
-    return _rejected(path, "is not a readable file inside a folder in files.allowed_dirs", _SETTING)
 
 
 def _rejected(value: str, problem: str, hint: str) -> InvalidArgumentsError:

@@ -26,9 +26,8 @@ from blaxel_mcp.inference.files import FileReader
 from blaxel_mcp.inference.invocation import Invocation
 from blaxel_mcp.inference.limits import CallLimits
 from blaxel_mcp.inference.prepare import PreparedRequest, prepare, resolve_route
-from blaxel_mcp.inference.reserved_call import ReservedCall
 from blaxel_mcp.inference.retry import RetryClock, retry_delay
-from blaxel_mcp.inference.spending import Spending
+from blaxel_mcp.inference.spending import ReservedCall, Spending
 from blaxel_mcp.settings.schema import Settings
 
 _UNSIGNED = (
@@ -83,6 +82,8 @@ class Inference:
                 self._limits.slot(context, model.max_concurrency if model else None),
                 self._spending.reserve(context) as call,
             ):
+                if context.before_sending:
+                    await context.before_sending()
                 answer = await self._send(prepared, call, idempotent=bool(model and model.idempotent))
                 if context.earlier_attempt_billed:
                     context.notes.append("an attempt before the one that was answered may have been billed too")

@@ -32,7 +32,9 @@ class CallLimits:
         across: Counts the calls of all servers together, but for `max_queue`; None to count those of this server.
         scope: Whose calls those are; empty for those that spend the owner's credentials.
         now: A monotonic clock, in seconds.
-        sleep: Waits for the given number of seconds.
+
+    Attributes:
+        figures: Everything in the settings that the limits depend on.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class CallLimits:
         now: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
     ) -> None:
+        self.figures = limits.max_concurrency, limits.calls_per_minute, limits.max_queue, shared
         self._limits = limits
         self._shared = shared
         self._across = across
@@ -53,13 +56,17 @@ class CallLimits:
         self._sleep = sleep
         self._caller = ""
         self._all = self._slots(limits.max_concurrency)
-        self._models: dict[tuple[str | None, str | None], FairSemaphore] = {}
+        self._models: dict[tuple[str | None, str | None, int], FairSemaphore] = {}
         self._rates = [RateLimiter(limits.calls_per_minute, now, sleep)] if limits.calls_per_minute else []
         self._queued: Counter[str] = Counter()
 
     def load(self) -> "Load":
         """Return how many calls hold a slot and how many wait for one, those of all callers together."""
         return Load(id(self._all), self._all.taken, self._queued.total())
+
+    def continuing(self, earlier: "CallLimits | None") -> "CallLimits":
+        """Return earlier limits if they are the same as these, so that an edit of other settings forgets no call."""
+        return earlier if earlier and earlier.figures == self.figures else self
 
     def for_caller(self, caller: str) -> "CallLimits":
         """Return the limits as they apply to one caller, empty for the owner; all callers' calls count together."""
@@ -82,7 +89,7 @@ class CallLimits:
         semaphores = [self._all]
         if limit is not None:
             # Acquired first, so that a call that waits for its model's slot does not hold a global one.
-            key = (context.workspace, context.model)
+            key = (context.workspace, context.model, limit)
             semaphores.insert(0, self._models.setdefault(key, self._slots(limit)))
         caller, progress = self._caller, context.progress
         is_free = all(semaphore.is_free(caller) for semaphore in semaphores)

@@ -26,22 +26,14 @@ class CallObserver(Protocol):
     """Sees the calls of one runtime."""
 
     async def begin(self, context: CallContext) -> None:
-        """See a call that is about to begin.
-
-        Raises:
-            BlaxelError: The call may not begin.
-        """
+        """See a call that is about to begin, or refuse it by a BlaxelError."""
 
     async def end(self, context: CallContext, outcome: Outcome) -> None:
         """See a call that has ended, even if `begin` refused it. An exception is logged and costs no answer."""
 
 
 class ObservedInference(Inference):
-    """Calls models, and notifies observers of each call.
-
-    Attributes:
-        observers: The observers, the outermost first.
-    """
+    """Calls models, and notifies observers of each call, the outermost first."""
 
     observers: Sequence[CallObserver] = ()
 

@@ -4,6 +4,7 @@ Everything that shows or sends a request composes it here: the tools, `run`, `do
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -20,7 +21,6 @@ from blaxel_mcp.core.field_names import fold
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.core.redaction import shorten
 from blaxel_mcp.inference.access import check_access, check_other_models, other_models
-from blaxel_mcp.inference.body import with_defaults
 from blaxel_mcp.inference.invocation import Invocation
 from blaxel_mcp.inference.locks import decoded_fully, enforce_locks
 from blaxel_mcp.settings.models import ModelSettings
@@ -186,6 +186,18 @@ def compose_body(invocation: Invocation, route: Route, payload: Any, settings: S
     return ComposedBody(body, shorten(model, _MAX_NAME_CHARS), entries[model], repairs)
 
 
+def with_defaults(body: Mapping[str, Any], defaults: Mapping[str, Any]) -> JSONObject:
+    """Return the body with absent fields filled in, inside nested objects too."""
+    filled = dict(body)
+    for name, default in defaults.items():
+        value = filled.get(name)
+        if name not in filled:
+            filled[name] = default
+        elif isinstance(value, Mapping) and isinstance(default, Mapping):
+            filled[name] = with_defaults(value, default)
+    return filled
+
+
 def _with_locks(entry: ModelSettings, body: Any, invocation: Invocation, route: Route) -> tuple[Any, list[str]]:
     """Return the body with the locked fields of a model, as `enforce_locks` does."""
     api = invocation.api or api_named(entry.api or "") or route.api
@@ -201,13 +213,12 @@ def _with_locks(entry: ModelSettings, body: Any, invocation: Invocation, route: 
 
 
 def prepare(invocation: Invocation, route: Route, payload: Any, settings: Settings, *, stream: bool) -> PreparedRequest:
-    """Compose the request of a call, of arguments or a body as `compose_body` does.
+    """Compose the request of a call; its body, and the errors, are those of `compose_body`.
 
     It asks for a stream of events if `stream` is true, the API can, and the caller did not decide it.
 
     Raises:
-        InvalidArgumentsError: The body is incomplete, contradicts itself, or cannot be written as JSON.
-        BlaxelError: `permission_denied`, as in `compose_body`.
+        InvalidArgumentsError: The body cannot be written as JSON.
     """
     composed = compose_body(invocation, route, payload, settings)
     api, path, query, body = route.api or RAW, route.path, route.query, composed.body

@@ -17,7 +17,7 @@ from blaxel_mcp.catalog.listing import ModelListing
 from blaxel_mcp.catalog.records import ModelRecord
 from blaxel_mcp.client.client import APIClient
 from blaxel_mcp.core.json_text import JSONObject
-from blaxel_mcp.inference.audit import Audit, audit_logs
+from blaxel_mcp.inference.audit import Audit
 from blaxel_mcp.inference.inference import Inference
 from blaxel_mcp.inference.limits import CallLimits
 from blaxel_mcp.inference.observers import CallObserver, ObservedInference
@@ -118,7 +118,8 @@ def build_runtime(
         return listed_price(entry.settings.price, runtime_type, provider_model, table=settings.prices == "table")
 
     limits = limits or CallLimits(settings.limits)
-    observers: list[CallObserver] = [Audit(log, caller) for log in audit_logs(settings.audit)]
+    audit = settings.audit
+    observers: list[CallObserver] = [Audit(audit.file, audit.max_bytes, caller)] if audit.file else []
     if environment.telemetry is not None:
         # Only here: the commands that call no model over MCP do not import OpenTelemetry.
         from blaxel_mcp.inference.telemetry import CallTelemetry  # noqa: PLC0415

@@ -101,11 +101,7 @@ class RateLimiter:
             self._turn.release(caller)
 
     def require(self) -> None:
-        """Start one more call now.
-
-        Raises:
-            BlaxelError: `busy`: the limit is reached; `retry_after_seconds` says for how long.
-        """
+        """Start one more call now, or raise a BlaxelError: `busy`, with the time in `retry_after_seconds`."""
         seconds = math.ceil(self._remaining())
         if seconds:
             raise BlaxelError(

@@ -88,15 +88,10 @@ async def ask_together(
     need: int | None = None,
     deadline_seconds: float | None = None,
 ) -> None:
-    """Ask all models at once, and fill in their answers and errors.
+    """Ask all models at once with `send`, and fill in their answers and errors. Those with an error are skipped.
 
-    Args:
-        runtime: The parts that call models.
-        asked: The models, with the calls to make; those with an error are skipped.
-        send: Makes one call.
-        context: The call that asks them; it notes who agreed to theirs.
-        need: After how many answers the other calls are cancelled; None waits for all.
-        deadline_seconds: When unfinished calls are cancelled; None for the deadline of each call.
+    The context is that of the call that asks them; it notes who agreed to theirs. After `need` answers, or after so
+    many seconds, unfinished calls are cancelled.
 
     Raises:
         BlaxelError: `budget_exceeded`: the budget has no room for all of them. Or nobody agreed to the calls.

@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 
 from blaxel_mcp.budget.shared.engine import NOW_LUA, TAG, Engine, SharedStateError
-from blaxel_mcp.budget.shared.leases import Heartbeat
+from blaxel_mcp.budget.shared.state import Heartbeat
 
 _MINUTE_MS = 60_000
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 0.02, 0.25
@@ -105,12 +105,17 @@ class SharedLimits:
         turn = self._turns.setdefault(keys, anyio.Lock())
         if turn.locked():
             waits()
-        async with turn:
-            delay = _FIRST_WAIT_SECONDS
-            while (milliseconds := await anyio.to_thread.run_sync(acquire)) != 0:
-                waits()
-                await anyio.sleep(milliseconds / 1000 if milliseconds > 0 else delay * random.uniform(0.5, 1))  # noqa: S311 - no secret
-                delay = min(2 * delay, _LONGEST_WAIT_SECONDS)
+        try:
+            async with turn:
+                delay = _FIRST_WAIT_SECONDS
+                while (milliseconds := await anyio.to_thread.run_sync(acquire)) != 0:
+                    waits()
+                    await anyio.sleep(milliseconds / 1000 if milliseconds > 0 else delay * random.uniform(0.5, 1))  # noqa: S311 - no secret
+                    delay = min(2 * delay, _LONGEST_WAIT_SECONDS)
+        finally:
+            if not turn.locked():
+                # Callers come and go, and each has a share of its own.
+                self._turns.pop(keys, None)
 
     def _release(self, call_id: str, keys: tuple[str, ...]) -> None:
         with self._lock:

@@ -1,9 +1,8 @@
 """Reserves calls in the budget before they are sent, and settles them afterwards in the shared ledger."""
 
-import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -12,10 +11,10 @@ import anyio
 import anyio.to_thread
 
 from blaxel_mcp.budget.caps import Budget, day_of
-from blaxel_mcp.budget.commits import SETTLE_SECONDS
-from blaxel_mcp.budget.figures import Entry, Reservation, UsageTotals, Used
+from blaxel_mcp.budget.estimates import answered_totals, failed_totals
+from blaxel_mcp.budget.figures import Entry, ModelKey, Reservation, UsageTotals, Used
 from blaxel_mcp.budget.ledger import KEPT_DAYS, LedgerError
-from blaxel_mcp.budget.open_ledgers import LedgerInUse
+from blaxel_mcp.budget.open_ledgers import SETTLE_SECONDS, GroupCommit, LedgerInUse
 from blaxel_mcp.budget.report import usage_report
 from blaxel_mcp.budget.shared.engine import hashed
 from blaxel_mcp.core import json_text
@@ -23,12 +22,27 @@ from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.receipt import build_receipt
-from blaxel_mcp.inference.reserved_call import ReservedCall, answered_totals, failed_totals
 from blaxel_mcp.settings.schema import Settings
 
-logger = logging.getLogger(__name__)
-
 _utc_now = partial(datetime.now, UTC)
+
+
+@dataclass(slots=True, eq=False)
+class ReservedCall:
+    """A call that is reserved in the budget.
+
+    Attributes:
+        commits: Writes to the ledger that holds the reservation.
+        used: The usage of the day when it was reserved.
+        reservation: The last reservation that was made; None before the first.
+        earlier_attempts: The number of attempts before the reservation's own.
+    """
+
+    context: CallContext
+    commits: GroupCommit
+    used: Used = field(default_factory=dict)
+    reservation: Reservation | None = None
+    earlier_attempts: int = 0
 
 
 class Spending:
@@ -38,11 +52,8 @@ class Spending:
         settings: The caps, the prices and the ledger's path.
         account: The account of the calls; caps count each separately. Empty for the user's own.
         caller: One of several callers who share the account, and whose report is of its own calls; empty for none.
-        now: The clock.
 
     Attributes:
-        budget: The caps.
-        ledger: Counts the calls.
         asks: Whether there are calls that need a person's consent.
     """
 
@@ -66,18 +77,18 @@ class Spending:
         Raises:
             BlaxelError: `budget_exceeded`.
         """
-        call = self._reserved.pop(context.call_id, None)
-        if call is None:
-            call = ReservedCall(context, self.ledger.opened or self.ledger.open())
-            await self._hold(call)
-        else:
-            context.budget, call.context = call.context.budget, context
+        reserved = self._reserved.pop(context.call_id, None)
+        call = reserved or ReservedCall(context, self.ledger.opened or self.ledger.open())
         totals: UsageTotals | None = None
         outcome = "cancelled"
         try:
+            if reserved:
+                context.budget, call.context = call.context.budget, context
+            else:
+                await self._hold(call)
             yield call
             outcome = "ok"
-            totals = answered_totals(context)
+            totals = answered_totals(context.expected, context.usage, context.cost_usd)
         except BaseException as error:
             # A cancelled call may have been billed too.
             billed = error.billed != "no" if isinstance(error, BlaxelError) else True
@@ -86,7 +97,7 @@ class Spending:
             elif anyio.current_effective_deadline() <= anyio.current_time():
                 outcome = "timeout"
             if context.trace.sent and context.trace.attempts > call.earlier_attempts:
-                totals = failed_totals(context, maybe_billed=billed)
+                totals = _failed_totals(context, maybe_billed=billed)
             raise
         finally:
             await self._settle(call, totals, outcome)
@@ -98,19 +109,16 @@ class Spending:
         Raises:
             BlaxelError: `budget_exceeded`: the budget has no room for all of them.
         """
-        reserved: list[ReservedCall] = []
         try:
             for context in contexts:
-                call = ReservedCall(context, self.ledger.open())
+                call = self._reserved[context.call_id] = ReservedCall(context, self.ledger.open())
                 await self._hold(call)
-                reserved.append(call)
-            self._reserved |= {call.context.call_id: call for call in reserved}
             yield
         finally:
-            for call in reserved:
+            for context in contexts:
                 # `reserve` took the others, and settles them.
-                if self._reserved.pop(call.context.call_id, None) or len(reserved) < len(contexts):
-                    await self._settle(call, None)
+                if unused := self._reserved.pop(context.call_id, None):
+                    await self._settle(unused, None)
 
     async def count_attempt(self, call: ReservedCall) -> None:
         """Count an attempt that failed and may have been billed, and reserve the next one.
@@ -119,25 +127,23 @@ class Spending:
             BlaxelError: `budget_exceeded`: the budget has no room for the next one.
         """
         with anyio.CancelScope(shield=True):
-            await self._settle(call, failed_totals(call.context, maybe_billed=True))
-            call.reservation, call.earlier_attempts = None, call.context.trace.attempts
+            await self._settle(call, _failed_totals(call.context, maybe_billed=True))
+            call.earlier_attempts = call.context.trace.attempts
             await self._hold(call)
 
     async def preview(self, context: CallContext) -> str | None:
         """Return why a prepared call would be refused, None if it fits, and set its budget; nothing is reserved."""
-        now, model = self._now(), context.settings
+        now, model, call = self._now(), context.settings, ReservedCall(context, self.ledger.open())
         try:
-            used = await anyio.to_thread.run_sync(self.ledger.open().ledger.used, day_of(now), self._account)
+            used = await anyio.to_thread.run_sync(call.commits.ledger.used, day_of(now), self._account)
         except LedgerError as error:
             context.notes.append(str(error))
             if self.budget.requires_ledger(model):
                 return f"A budget applies, and the ledger that counts it cannot be used. {error}"
-            used = Used({})
+            used = {}
         name = context.prepared.model if context.prepared else context.model
-        key = (context.workspace or "", name or "")
-        context.budget = self.budget.report(key, model, used, now)
         try:
-            self.budget.check(key, model, context.expected, used, now)
+            self._check(call, (context.workspace or "", name or ""), now, used)
         except BlaxelError as refusal:
             return str(refusal)
         return None
@@ -153,7 +159,7 @@ class Spending:
             used = await anyio.to_thread.run_sync(ledger.used, day_of(now), self._account)
         except LedgerError as error:
             self.ledger.warn(str(error))
-            model_days, clients, used = [], [], Used({})
+            model_days, clients, used = [], {}, {}
         return usage_report(
             model_days,
             clients,
@@ -164,11 +170,9 @@ class Spending:
         )
 
     async def recent_calls(self, *, last: int | None = None, call_id: str | None = None) -> list[JSONObject]:
-        """Return the records of the last calls, the latest first: time, tool, client, outcome and receipt of each.
+        """Return the records of the last so many calls, or of all, the latest first; or that of one call.
 
-        Args:
-            last: How many; None for all that are kept.
-            call_id: The one call; None for any.
+        Each has time, tool, client, outcome and receipt.
 
         Raises:
             BlaxelError: `configuration_error`: the ledger cannot be used.
@@ -179,24 +183,26 @@ class Spending:
         except LedgerError as error:
             raise ConfigurationError(str(error), hint="The setting is `budget.ledger`.") from None
 
-    @property
-    def is_owners(self) -> bool:
-        """Whether the owner of the server pays for these calls."""
-        return not self._account
-
     def totals_today(self) -> UsageTotals | None:
-        """Return the usage that counts against today's caps; None if no ledger is open or readable. It blocks."""
-        try:
-            commits = self.ledger.opened
-            used = commits.ledger.used(day_of(self._now()), self._account) if commits else None
-        except LedgerError:
-            # The next call reports it.
+        """Return the usage that counts against the owner's caps today. It blocks.
+
+        None if the owner does not pay for these calls, or no ledger is open or readable; the next call reports it.
+        """
+        if self._account or not self.ledger.opened:
             return None
-        return None if used is None else sum(used.values(), UsageTotals())
+        with suppress(LedgerError):
+            return sum(self.ledger.opened.ledger.used(day_of(self._now()), "").values(), UsageTotals())
+        return None
 
     async def aclose(self) -> None:
         """Release the ledger."""
         await self.ledger.aclose()
+
+    def _check(self, call: ReservedCall, key: ModelKey, now: datetime, used: Used) -> None:
+        """Check the caps, in the ledger's transaction: no other process can reserve in between."""
+        call.used, context, model = used, call.context, call.context.settings
+        context.budget = self.budget.report(key, model, used, now)
+        self.budget.check(key, model, context.expected, used, now)
 
     async def _hold(self, call: ReservedCall) -> None:
         now, context = self._now(), call.context
@@ -213,28 +219,24 @@ class Spending:
             caps=tuple(self.budget.figures(model, expected)) if call.commits.ledger.is_remote else (),
         )
 
-        def check(used: Used) -> None:
-            """Check the caps, in the ledger's transaction: no other process can reserve in between."""
-            call.used = used
-            context.budget = self.budget.report(reservation.key, model, used, now)
-            self.budget.check(reservation.key, model, expected, used, now)
-
-        entry, commits = Entry(reservation, check), call.commits
+        entry = Entry(reservation, partial(self._check, call, reservation.key, now))
+        commits, is_first = call.commits, not self._is_usable
         try:
             if self._is_usable and not self.budget.caps_on(model) and not commits.ledger.failure:
                 # No cap can refuse it, and the first call has shown that the ledger can be used.
                 commits.defer(entry)
             else:
                 await commits.write(entry)
-            if not self._is_usable:
-                self._is_usable = True
-                await anyio.to_thread.run_sync(commits.ledger.forget, day_of(now - timedelta(days=KEPT_DAYS)))
+            self._is_usable = True
         except LedgerError as error:
             await self._hold_without_ledger(error, call, entry)
         call.reservation = reservation
         context.notes += [
             note for note in (self.ledger.problem, call.commits.ledger.notice) if note and note not in context.notes
         ]
+        if is_first and self._is_usable:
+            with suppress(LedgerError):
+                await anyio.to_thread.run_sync(commits.ledger.forget, day_of(now - timedelta(days=KEPT_DAYS)))
 
     async def _hold_without_ledger(self, error: LedgerError, call: ReservedCall, entry: Entry) -> None:
         """Reserve a call later, or in memory, if no cap applies or the settings allow it."""
@@ -273,17 +275,21 @@ class Spending:
         if not self.budget.caps_on(context.settings):
             call.commits.defer(entry)
             return
-        if not call.commits.ledger.is_remote:
+        if call.commits.ledger.is_remote:
+            try:
+                used = await call.commits.write(entry)
+            except LedgerError as error:
+                then = "is settled when it is back; until then, its estimate counts"
+                self.ledger.warn(f"{error} A call {then}.")
+                context.notes.append(f"{error} This call {then}.")
+                return
+        else:
             call.commits.defer(entry, SETTLE_SECONDS)
             own = call.used.get(reservation.key, UsageTotals()) + (totals or UsageTotals())
             used = call.used | {reservation.key: own}
-            context.budget = self.budget.report(reservation.key, context.settings, used, self._now())
-            return
-        try:
-            usage = await call.commits.write(entry)
-        except LedgerError as error:
-            then = "is settled when it is back; until then, its estimate counts"
-            self.ledger.warn(f"{error} A call {then}.")
-            context.notes.append(f"{error} This call {then}.")
-        else:
-            context.budget = self.budget.report(reservation.key, context.settings, usage, self._now())
+        context.budget = self.budget.report(reservation.key, context.settings, used, self._now())
+
+
+def _failed_totals(context: CallContext, *, maybe_billed: bool) -> UsageTotals:
+    received = context.stream.usage_so_far() if context.stream and maybe_billed else None
+    return failed_totals(context.expected.at_least(received), maybe_billed=maybe_billed)

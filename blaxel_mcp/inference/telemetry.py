@@ -19,7 +19,14 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from blaxel_mcp.client.request import APIRequest
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.inference import instruments
-from blaxel_mcp.inference.attributes import OTHER, error_type, metric_attributes, outcome_attributes, request_attributes
+from blaxel_mcp.inference.attributes import (
+    OTHER,
+    content_attributes,
+    error_type,
+    metric_attributes,
+    outcome_attributes,
+    request_attributes,
+)
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.instruments import Instrument, Measurement, Record
 from blaxel_mcp.inference.limits import CallLimits
@@ -57,8 +64,7 @@ class Telemetry:
         """Read the gauges from these too, for as long as they are in use."""
         with self._watching:
             self._limits.add(limits)
-            if spending.is_owners:
-                self._spending.add(spending)
+            self._spending.add(spending)
 
     def record(self, instrument: Instrument, value: float, attributes: Mapping[str, str | int | bool]) -> None:
         """Record a value of a histogram or counter. A recorder that fails is logged, and affects no call."""
@@ -89,7 +95,7 @@ class Telemetry:
         yield Measurement(instruments.CALLS_QUEUED, sum(load.queued for load in loads), {})
 
     def _read_budget(self) -> Iterator[Measurement]:
-        # All of them count in the owner's ledger, and one may have fallen back to memory.
+        # The owner's count in one ledger, and one may have fallen back to memory.
         with self._watching:
             spending = list(self._spending)
         totals = next((totals for each in spending if (totals := each.totals_today()) is not None), None)
@@ -173,16 +179,11 @@ class AttemptSpans:
             if chunk_at is not None:
                 span.set_attribute("gen_ai.response.time_to_first_chunk", chunk_at - self._started)
             if self._telemetry.has_content:
-                self._add_content(span, prepared, outcome)
+                try:
+                    span.set_attributes(content_attributes(prepared, outcome))
+                except Exception as problem:  # noqa: BLE001 - no content of any form may cost an answer
+                    logger.warning("the content of a call is not in its span: %s", type(problem).__name__)
             if error:
                 # No description: the error's message may quote text from upstream.
                 span.set_status(Status(StatusCode.ERROR))
             span.end()
-
-    def _add_content(self, span: Span, prepared: PreparedRequest, outcome: Outcome) -> None:
-        from blaxel_mcp.inference.message_content import content_attributes  # noqa: PLC0415 - seldom used
-
-        try:
-            span.set_attributes(content_attributes(prepared, outcome))
-        except Exception as error:  # noqa: BLE001 - no content of any form may cost an answer
-            logger.warning("the content of a call is not in its span: %s", type(error).__name__)

@@ -23,7 +23,7 @@ class Sharing:
     """The shared state of one server; empty without `shared.url`.
 
     Raises:
-        ConfigurationError: The extra `redis` is not installed, or there is no key.
+        ConfigurationError: The extra `redis` is not installed.
 
     Attributes:
         limits: Counts the calls of all servers; None if nothing is shared.

@@ -93,6 +93,7 @@ class Tenant:
         self.rate = rate
         self._is_trial = is_trial
         self._sharing = sharing
+        self._own_limits: CallLimits | None = None
         self._use(self._build(config, limits))
 
     @property
@@ -202,10 +203,12 @@ class Tenant:
         own_config = with_own_credentials(
             settings, self.caller, files=FileSettings(), models=(), discovery=discovery, limits=call_limits
         )
+        own_limits = CallLimits(own_config.settings.limits, across=self._sharing.limits, scope=hashed(identity))
+        self._own_limits = own_limits.continuing(self._own_limits)
         return build_runtime(
             own_config,
             account=identity,
-            limits=CallLimits(own_config.settings.limits, across=self._sharing.limits, scope=hashed(identity)),
+            limits=self._own_limits,
             caller=identity,
             cached=False,
             environment=self._environment,

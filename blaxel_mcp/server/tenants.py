@@ -144,7 +144,7 @@ class Tenants:
             if config.settings.shared != self._config.settings.shared:
                 raise ConfigurationError("[shared] cannot change while the server runs.", hint="Restart the server.")
             previous = self._config, self._limits
-            self._use(config, self._make_limits(config.settings))
+            self._use(config, self._make_limits(config.settings).continuing(self._limits))
             try:
                 self._new(OWNER)
                 for tenant in list(self._tenants.values()):

@@ -20,7 +20,7 @@ from blaxel_mcp.settings.types import (
     Whole,
 )
 
-Dollars = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Dollars = Annotated[float, Field(ge=0, le=1_000_000)]
 
 
 class Price(Section):

@@ -97,7 +97,8 @@ CredentialUrl = Annotated[
 Credential = Annotated[
     SecretStr, BeforeValidator(lambda value: bare_credential(value) if isinstance(value, str) else value)
 ]
-_REDIS_URL = re.compile(r"rediss?://(?:[^/@\s]*@)?(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]]+)(?::\d{1,5})?(?:/\d{0,3})?")
+_REDIS_PLACE = rf"(?:[^/@\s]*@)?(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\[\]]+)(?::{_PORT})?(?:/\d{{0,3}})?"
+_REDIS_URL = re.compile(rf"redis://{_REDIS_PLACE}|rediss://{_REDIS_PLACE}(?:\?ssl_ca_certs=[^\s&#]+)?")
 _A_REDIS_URL = "a URL such as redis://host:6379/0 or rediss://:password@host"
 _MIN_SECRET_CHARS = 32
 

@@ -107,7 +107,13 @@ def ask_models_tool(catalog: Catalog, runtime: Runtime, policy: ResultPolicy, vi
 
 
 def _own_context(context: CallContext, name: str, catalog: Catalog) -> CallContext:
-    return CallContext(tool=context.tool, client=context.client, model=name, model_names=catalog.names)
+    return CallContext(
+        tool=context.tool,
+        client=context.client,
+        model=name,
+        model_names=catalog.names,
+        before_sending=context.before_sending,
+    )
 
 
 async def _invocation(name: str, arguments: JSONObject, catalog: Catalog, runtime: Runtime) -> Invocation:

@@ -8,7 +8,8 @@ import hashlib
 import json
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,7 +18,7 @@ import anyio
 import anyio.to_thread
 import mcp_types as types
 
-from blaxel_mcp.budget.shared.leases import Heartbeat
+from blaxel_mcp.budget.shared.state import Heartbeat
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.core.redaction import literal
 from blaxel_mcp.inference.receipt import RECEIPT_KEY
@@ -51,14 +52,20 @@ _FIRST_LOOK_SECONDS, _LONGEST_LOOK_SECONDS = 0.05, 1.0
 class _KeyedCall:
     """A call of this process and the digest of its arguments, until its result is sent to the store of keys.
 
-    Its key is not claimed if keys could not be used. It is released if there is no result, as JSON, at the end.
+    `has_key` is whether its key is its own, and not another call's; None if keys could not be used, or have lost it.
+    The key is released if there is no result, as JSON, at the end.
     """
 
     call_id: str
     arguments: str
-    is_claimed: bool = True
+    has_key: bool | None = True
     has_ended: bool = False
     result: str | None = None
+
+    @property
+    def is_unpaid(self) -> bool:
+        """Whether it has ended without being billed, so its key is released."""
+        return self.has_ended and self.result is None
 
 
 class PaidOnce:
@@ -66,6 +73,7 @@ class PaidOnce:
 
     def __init__(self, keys: LocalKeys | SharedKeys, lease_seconds: float = LEASE_SECONDS) -> None:
         self._keys = keys
+        self._lease_seconds = lease_seconds
         self._lock = threading.Lock()
         self._calls: dict[str, _KeyedCall] = {}
         self._is_away = False
@@ -77,30 +85,55 @@ class PaidOnce:
         """Take a key for a call; if it is taken, return its state once the first call is no longer running.
 
         `key` and `arguments` are digests. After `seconds` it waits no longer; 0 waits without a limit. `again` is
-        whether a lost call is made again: its model is marked `idempotent = true`.
+        whether a lost call is made again: its model is marked `idempotent = true`. If keys can no longer be used while
+        the first call runs, it counts as running for one more lease.
 
         Raises:
-            CallKeysError: Keys cannot be used.
+            CallKeysError: Keys cannot be used, and nothing is known of a first call.
         """
         first = self._calls.get(key)
+        if first and not first.has_ended and first.has_key is not False and first.arguments != arguments:
+            return Claim("other", first.call_id)
         is_unsent = first and first.has_ended and not await anyio.to_thread.run_sync(self._try_to_send, key)
         if first and is_unsent and first.result:
             return Claim("done" if first.arguments == arguments else "other", first.call_id, first.result)
         deadline, delay = anyio.current_time() + (seconds or float("inf")), _FIRST_LOOK_SECONDS
         # A first call that failed without being billed releases its key, and the next look takes it.
         look = partial(self._keys.claim, key, arguments, call_id, again=again)
-        while (claim := await anyio.to_thread.run_sync(look)).state == "running":
-            if anyio.current_time() >= deadline:
-                break
+        claim = await anyio.to_thread.run_sync(look)
+        until = anyio.current_time() + self._lease_seconds
+        while claim.state == "running" and anyio.current_time() < min(deadline, until):
             await anyio.sleep(delay)
             delay = min(2 * delay, _LONGEST_LOOK_SECONDS)
+            with suppress(CallKeysError):
+                claim = await anyio.to_thread.run_sync(look)
+                until = anyio.current_time() + self._lease_seconds
         if claim.state == "new":
             self._begin(key, _KeyedCall(call_id, arguments))
         return claim
 
-    def adopt(self, key: str, arguments: str, call_id: str) -> None:
-        """Keep the result of a call that is made although keys cannot be used; its key is taken when they can."""
-        self._begin(key, _KeyedCall(call_id, arguments, is_claimed=False))
+    def adopt(self, key: str, arguments: str, call_id: str) -> Callable[[], Awaitable[None]]:
+        """Keep the result of a call that is made although keys cannot be used; its key is taken when they can.
+
+        Returns:
+            A function to call before the request is sent. It raises a BlaxelError if the key is another call's by then.
+        """
+        call = _KeyedCall(call_id, arguments, has_key=None)
+        self._begin(key, call)
+
+        async def confirm() -> None:
+            with suppress(CallKeysError):
+                await anyio.to_thread.run_sync(self._take_late, key, call)
+            if call.has_key is False:
+                raise BlaxelError(
+                    f"The call was not sent: another server has begun a call with this key ({CALL_KEY}, or the "
+                    "client's own id of the call).",
+                    code="busy",
+                    hint="Repeat it with the same key: it then gets the result of that call, and is not billed again.",
+                    retryable=True,
+                )
+
+        return confirm
 
     async def finish(self, key: str, call_id: str, result: types.CallToolResult | types.InputRequiredResult) -> None:
         """Store the result of a call; a call that failed and was not billed may be made again with the same key.
@@ -142,10 +175,10 @@ class PaidOnce:
         with self._lock:
             running = dict(self._calls)
         try:
+            for key in self._keys.renew({key: call.call_id for key, call in running.items()}) if running else ():
+                running[key].has_key = None
             for key, call in running.items():
-                self._claim_late(key, call)
-            if running:
-                self._keys.renew({key: call.call_id for key, call in running.items()})
+                self._take_late(key, call)
         except CallKeysError as error:
             logger.debug("the keys of running calls are not renewed: %s", error)
 
@@ -161,10 +194,11 @@ class PaidOnce:
         if call is None or not call.has_ended:
             return True
         try:
-            self._claim_late(key, call)
             if call.result is None:
                 self._keys.release(key, call.call_id)
-            else:
+            elif not self._keys.finish(key, call.call_id, call.result) and call.arguments:
+                # It could not be taken, or is lost.
+                self._keys.claim(key, call.arguments, call.call_id)
                 self._keys.finish(key, call.call_id, call.result)
         except CallKeysError as error:
             logger.debug("a key cannot be used: %s", error)
@@ -175,11 +209,13 @@ class PaidOnce:
                 del self._calls[key]
         return True
 
-    def _claim_late(self, key: str, call: _KeyedCall) -> None:
-        """Take the key of a call that was made without it; if it is another call's by now, that one keeps it."""
-        if not call.is_claimed:
-            self._keys.claim(key, call.arguments, call.call_id)
-            call.is_claimed = True
+    def _take_late(self, key: str, call: _KeyedCall) -> None:
+        """Take the key of a running call that has none; if it is another call's by now, that one keeps it."""
+        if call.has_key is None and not call.has_ended:
+            call.has_key = self._keys.claim(key, call.arguments, call.call_id).call_id == call.call_id
+            if call.is_unpaid:
+                # It has been released meanwhile.
+                self._keys.release(key, call.call_id)
 
 
 def client_key(meta: Mapping[str, Any]) -> str | None:
@@ -222,20 +258,20 @@ def replayed(result: str) -> types.CallToolResult:
     return first.model_copy(update={"meta": meta})
 
 
+def unreadable_result(call_id: str) -> BlaxelError:
+    """Make the error for a call that is done, and whose result is not kept or cannot be decrypted."""
+    return BlaxelError(
+        f"The call {literal(call_id)} with this key has ended, and its result is too long to be kept, or was encrypted "
+        "with another shared.key.",
+        code="not_found",
+        hint=f"Try read_result with that call_id; another `{CALL_KEY}` makes the call again, and it is billed again.",
+        billed="yes",
+    )
+
+
 def other_arguments(call_id: str) -> BlaxelError:
     """Make the error for a key that was used before, with other arguments."""
     return InvalidArgumentsError(
         f"The key of this call belongs to the call {literal(call_id)}, which had other arguments.",
         hint=f"Use another `{CALL_KEY}` for another call; the same one repeats a call and is not billed again.",
-    )
-
-
-def unkept_result(call_id: str) -> BlaxelError:
-    """Make the error for a repeated call whose first result is too large to be kept."""
-    return BlaxelError(
-        f"The first call with this key, {literal(call_id)}, is done, but its result is too large to be kept for a "
-        "repetition.",
-        code="not_found",
-        hint="Read its answer with `read_result`; if that is gone, another key calls the model again and is billed.",
-        billed="yes",
     )

@@ -33,7 +33,7 @@ from blaxel_mcp.tools.paid_once import (
     key_of,
     other_arguments,
     replayed,
-    unkept_result,
+    unreadable_result,
 )
 from blaxel_mcp.tools.results.results import error_result
 from blaxel_mcp.tools.shared_calls import Seen
@@ -198,7 +198,7 @@ class ToolRegistry:
                 # Another request with this key may have started it meanwhile.
                 earlier = self._calls.keyed(digest, content)
                 if earlier is None:
-                    once.adopt(digest, content, context.call_id)
+                    context.before_sending = once.adopt(digest, content, context.call_id)
 
         async def make_once() -> CallResult:
             result = await self._run(tool, arguments, context, scope)
@@ -222,7 +222,7 @@ class ToolRegistry:
             seen = Seen(progress="another process of this server makes the call")
             return running_result(context, seen, prefix=self._settings.tools.prefix, has_own_key=has_own_key)
         if claim.state == "done":
-            return replayed(claim.result) if claim.result else error_result(unkept_result(claim.call_id), context)
+            return replayed(claim.result) if claim.result else error_result(unreadable_result(claim.call_id), context)
         return error_result(lost_call(claim.call_id, Seen()), context)
 
     async def _run(

@@ -18,8 +18,7 @@ import anyio
 import anyio.to_thread
 
 from blaxel_mcp.budget.shared.engine import NOW_LUA, TAG, SharedStateError
-from blaxel_mcp.budget.shared.leases import Heartbeat
-from blaxel_mcp.budget.shared.state import SharedState
+from blaxel_mcp.budget.shared.state import Heartbeat, SharedState
 from blaxel_mcp.tools.store.stored_answers import last_place
 
 logger = logging.getLogger(__name__)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from blaxel_mcp.apis.base import FileData
 from blaxel_mcp.budget.caps import Budget, next_midnight
 from blaxel_mcp.budget.estimates import DEFAULT_OUTPUT_TOKENS, Estimate, estimate, usd_to_nano
 from blaxel_mcp.budget.figures import NANO, UsageTotals
@@ -144,7 +145,7 @@ def test_a_refusal_names_the_cap_what_is_used_the_reset_and_what_else_may_be_cal
             id="a picture is one medium, whatever its size",
         ),
         pytest.param(
-            {"file": b"x" * 10**6},
+            {"file": FileData("speech.wav", "audio/wav", b"x" * 10**6)},
             Estimate(input_tokens=1001, output_tokens=DEFAULT_OUTPUT_TOKENS, audio_seconds=60),
             id="and so is a recording, of a minute",
         ),
@@ -160,6 +161,20 @@ def test_a_refusal_names_the_cap_what_is_used_the_reset_and_what_else_may_be_cal
         ),
         pytest.param(
             {"max_tokens": 10, "n": 3}, Estimate(input_tokens=4, output_tokens=30, images=3), id="several answers"
+        ),
+        *(
+            pytest.param(
+                {name: count},
+                Estimate(input_tokens=tokens, output_tokens=DEFAULT_OUTPUT_TOKENS * images, images=images),
+                id=f"pictures: {name} = {count}",
+            )
+            for name, count, tokens, images in (
+                ("n", None, 1, 1),
+                ("n", 0, 1, 1),
+                ("n", "2", 1, 2),
+                ("numImages", 4, 3, 4),
+                ("sample_count", 4.0, 4, 4),
+            )
         ),
         pytest.param(
             {"requests": [{"params": {"max_tokens": 7}}, {"params": {"max_tokens": 8}}]},
@@ -185,6 +200,7 @@ def test_money_is_whole_billionths_and_never_rounds_to_nothing() -> None:
     assert usd_to_nano(1000 * 0.15 / 1e6 + 500 * 0.60 / 1e6) == 450_000
     assert usd_to_nano(0.000001 / 1e6) == 1
     assert usd_to_nano(0) == 0
+    assert usd_to_nano(1e300) == 10**15
 
 
 def test_the_day_ends_at_midnight_utc() -> None:

@@ -11,9 +11,9 @@ import anyio.lowlevel
 import pytest
 
 from blaxel_mcp.budget import tables
-from blaxel_mcp.budget.commits import GroupCommit
 from blaxel_mcp.budget.figures import Entry, Reservation, UsageTotals, Used
 from blaxel_mcp.budget.ledger import MEMORY, Ledger, LedgerError
+from blaxel_mcp.budget.open_ledgers import GroupCommit
 from blaxel_mcp.core.exceptions import BlaxelError
 
 pytestmark = pytest.mark.anyio

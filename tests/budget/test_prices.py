@@ -75,9 +75,12 @@ def test_a_configured_price_counts_what_it_names(
         pytest.param({"input": 1}, "has one of `input` and `output`", id="half"),
         pytest.param({"cached_input": 1}, "has prices of parts", id="a part of nothing"),
         pytest.param({"per_call": -1}, "greater than or equal to 0", id="negative"),
+        pytest.param({"per_call": float("nan")}, "less than or equal to 1000000", id="no number"),
+        pytest.param({"per_call": 1e7}, "less than or equal to 1000000", id="more than a ledger can add up"),
+        pytest.param({"input": float("inf"), "output": 1}, "less than or equal to 1000000", id="infinite"),
     ],
 )
-def test_a_price_that_would_count_too_little_is_rejected(price: dict[str, float], message: str) -> None:
+def test_a_price_that_cannot_be_counted_is_rejected(price: dict[str, float], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         Price(**price)
 

@@ -77,6 +77,9 @@ async def test_a_file_outside_is_refused_in_the_same_words_as_one_that_is_missin
         allowed / "none.png",
         allowed / "deep",
         allowed,
+        allowed / ("long" * 100),
+        allowed / ("deep/" * 2000),
+        allowed / "\ud800.png",
     ]
     told = set()
     for path in outside:

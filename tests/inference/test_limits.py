@@ -4,13 +4,19 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
+import mcp_types as types
 import pytest
+from pydantic import SecretStr
 
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.limits import CallLimits
+from blaxel_mcp.inference.runtime import Environment
+from blaxel_mcp.server.callers import OWNER, Caller
+from blaxel_mcp.server.tenants import Tenants
 from blaxel_mcp.settings.limits import LimitSettings
+from tests.support.canaries import KEY
 from tests.support.connecting import answer_of, connect, error_of, inference_requests, leading_to
 from tests.support.held import HeldAnswers
 
@@ -219,6 +225,25 @@ async def test_the_owner_has_all_slots_and_a_waiter_that_gives_up_leaves_no_trac
         await other.one()
 
     assert (owner.done, other.done) == (3, 1)
+
+
+@pytest.mark.parametrize("caller", [OWNER, Caller("anna", "demo", SecretStr(KEY))], ids=["owner", "own key"])
+async def test_an_edit_of_other_settings_forgets_no_call(emulator: Emulator, caller: Caller) -> None:
+    held = HeldAnswers(emulator)
+    limits = {"max_concurrency": 1, "max_queue": 0}
+    call: dict[str, Any] = {"model": "house-chat", "data": {"messages": [{"role": "user", "content": "Hi"}]}}
+    tenants = Tenants(leading_to(emulator, limits=limits), Environment(), serves_owner=False)
+    async with tenants.running(), anyio.create_task_group() as group:
+        tenant = await tenants.of(caller)
+        group.start_soon(tenant.tools.call, "run_model", call)
+        await emulator.wait_for(lambda request: "models/house-chat/v1" in request.path, timeout_seconds=20)
+        await tenants.reconfigure(leading_to(emulator, limits={**limits, "timeout_seconds": 99}))
+        refused = await tenant.tools.call("run_model", call)
+        held.release()
+
+    assert isinstance(refused, types.CallToolResult)
+    assert error_of(refused)["code"] == "busy"
+    assert len(inference_requests(emulator.requests)) == 1
 
 
 async def test_a_server_keeps_to_its_limits_and_says_that_it_is_busy(emulator: Emulator) -> None:

@@ -14,8 +14,16 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.attributes import OTHER
-from blaxel_mcp.inference.instruments import COST, INSTRUMENTS, OPERATION_DURATION, Measurement, meter_recorder
-from blaxel_mcp.inference.prometheus import MAX_SERIES, PrometheusRecorder, metric_name
+from blaxel_mcp.inference.instruments import (
+    COST,
+    INSTRUMENTS,
+    MAX_SERIES,
+    OPERATION_DURATION,
+    Measurement,
+    PrometheusRecorder,
+    meter_recorder,
+    metric_name,
+)
 from blaxel_mcp.inference.retry import RetryClock
 from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.inference.telemetry import Telemetry

@@ -1,5 +1,6 @@
 """The ledger in use: what is counted, by how many processes, and what becomes of a ledger that is lost."""
 
+import base64
 import json
 import os
 import sqlite3
@@ -17,6 +18,7 @@ from blaxel_mcp.budget.figures import Entry, Reservation
 from blaxel_mcp.budget.ledger import Ledger, LedgerError, default_ledger
 from blaxel_mcp.budget.tables import KEPT_CALLS
 from blaxel_mcp.emulator import Emulator
+from blaxel_mcp.emulator.apis.speech import as_wav, speak
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.spending import Spending
 from blaxel_mcp.settings.schema import Settings
@@ -151,6 +153,47 @@ async def test_a_cancelled_call_is_settled_as_perhaps_billed(emulator: Emulator)
                 await anyio.lowlevel.checkpoint()
 
     assert [told[0][name] for name in ("calls", "failed", "failed_maybe_billed")] == [1, 1, 1]
+
+
+async def test_a_first_call_that_is_cancelled_before_it_is_sent_gives_its_reservation_back(tmp_path: Path) -> None:
+    ledger = tmp_path / "ledger.sqlite3"
+    spending = Spending(Settings.model_validate({"budget": {"calls_per_day": 1, "ledger": str(ledger)}}))
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        async with spending.reserve(CallContext(model="house-chat", workspace="demo")):
+            pytest.fail("it goes on although it is cancelled")
+    async with spending.reserve(CallContext(model="house-chat", workspace="demo")):
+        pass
+    await spending.aclose()
+
+    assert scope.cancelled_caught
+
+
+async def test_a_call_whose_retry_does_not_fit_the_budget_is_recorded(emulator: Emulator) -> None:
+    model = {"name": "fault-first-1-drop", "idempotent": True}
+    config = leading_to(emulator, models=[model], budget={"calls_per_day": 1}, discovery={"enabled": False})
+    async with connect(config) as client:
+        result = await client.call_tool("run_model", {"model": model["name"], "data": {}})
+    spending = Spending(config.settings)
+    (record,) = await spending.recent_calls()
+    report = await spending.report(days=1)
+    await spending.aclose()
+
+    assert any("not retried" in note for note in receipt_of(result)["notes"])
+    assert record["receipt"]["call_id"] == receipt_of(result)["call_id"]
+    assert record["outcome"] == error_of(result)["code"]
+    assert report["days"][0]["calls"] == 1
+
+
+async def test_a_recording_is_expected_to_last_a_minute(emulator: Emulator) -> None:
+    model = {"name": "house-ears", "api": "transcriptions", "price": {"per_minute": 0.006}}
+    file = {"file": f"data:audio/wav;base64,{base64.b64encode(as_wav(speak('one two three'))).decode()}"}
+    async with connect(leading_to(emulator, models=[model], budget={"usd_per_day": 0.0061})) as client:
+        heard, refused = [await client.call_tool("house-ears", file) for _ in range(2)]
+
+    assert not heard.is_error
+    assert "estimated at 0.006000 USD" in text_of(refused)
+    assert len(inference_requests(emulator.requests)) == 1
 
 
 @pytest.mark.parametrize("era", ERAS)

@@ -8,9 +8,8 @@ import anyio
 import pytest
 from pydantic import SecretStr
 
-from blaxel_mcp.budget.shared.cipher import Cipher
 from blaxel_mcp.budget.shared.engine import SharedStateError
-from blaxel_mcp.budget.shared.state import SharedState
+from blaxel_mcp.budget.shared.state import Cipher, SharedState
 from blaxel_mcp.emulator import Emulator, RecordedRequest
 from blaxel_mcp.tools.call_tools import PART_KEY
 from blaxel_mcp.tools.store.stored_answers import CHUNK_BYTES, SharedAnswers, StoredAnswer

@@ -8,7 +8,7 @@ import pytest
 from mcp.server.request_state import AESGCMRequestStateCodec
 from pydantic import SecretStr
 
-from blaxel_mcp.budget.shared.cipher import Cipher
+from blaxel_mcp.budget.shared.state import Cipher
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.receipt import RECEIPT_KEY
 from blaxel_mcp.settings.loading import Configuration

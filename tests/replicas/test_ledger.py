@@ -82,7 +82,7 @@ def test_the_usage_of_a_caller_is_kept_by_itself_too(ledger: RedisLedger) -> Non
         entry = Entry(reservation(call_id), usage=ONE, client="ide", caller=caller)
         ledger.write([entry])
 
-    assert {name: ledger.clients(today(), name)[0].calls for name in ("", "caller:a", "caller:b")} == {
+    assert {name: ledger.clients(today(), name)["ide"].calls for name in ("", "caller:a", "caller:b")} == {
         "": 3,
         "caller:a": 1,
         "caller:b": 1,

@@ -1,5 +1,7 @@
 """Limits that hold over several servers: no more calls in flight or started than one server would allow."""
 
+import gc
+
 import anyio
 import anyio.lowlevel
 import anyio.to_thread
@@ -128,6 +130,20 @@ async def test_the_slots_of_a_dead_server_are_free_after_a_lease(redis: RedisSer
                 await alive.has(1)
                 end.set()
         alive.across.close()
+
+
+async def test_callers_who_are_done_leave_nothing_in_the_server(redis: RedisServer) -> None:
+    with engine_of(redis) as engine:
+        across = SharedLimits(engine, LEASE_SECONDS)
+        limits = CallLimits(LimitSettings(), shared=True, across=across)
+        locks = []
+        for number in range(30):
+            async with limits.for_caller(f"caller {number}").slot(CallContext(workspace="w", model="m"), None):
+                pass
+            locks.append(sum(isinstance(each, anyio.Lock) for each in gc.get_objects()))
+        across.close()
+
+    assert locks[-1] == locks[0]
 
 
 async def test_a_running_call_keeps_its_slot(redis: RedisServer) -> None:

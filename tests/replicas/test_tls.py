@@ -47,3 +47,8 @@ def test_a_certificate_has_to_be_trusted_and_may_be_named_in_the_url(tmp_path: P
         trusting = Engine(SecretStr(f"{server.url}?ssl_ca_certs={certificate}"))
         assert trusting.run("return 'ok'", []) == b"ok"
         trusting.close()
+        for file in ("missing.pem", __file__):
+            wrong = Engine(SecretStr(f"{server.url}?ssl_ca_certs={file}"))
+            with pytest.raises(SharedStateError, match="ssl_ca_certs that is missing or has no certificate"):
+                wrong.run("return 'ok'", [])
+            wrong.close()

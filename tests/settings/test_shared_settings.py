@@ -19,6 +19,14 @@ def test_a_url_and_a_key_are_read_and_never_shown() -> None:
     assert MARKER not in repr(settings)
 
 
+@pytest.mark.parametrize("url", ["rediss://h?ssl_ca_certs=/etc/ca.pem", "rediss://:p@h:65535/1?ssl_ca_certs=ca.pem"])
+def test_a_private_certificate_authority_is_named_in_the_url(url: str) -> None:
+    settings = load_settings(environ={URL: url, KEY: GOOD_KEY, LEDGER: url}).settings
+
+    assert settings.shared.url is not None
+    assert settings.shared.url.get_secret_value() == settings.budget.ledger == url
+
+
 def test_a_ledger_that_is_a_url_needs_no_key_and_is_not_shown() -> None:
     settings = load_settings(environ={LEDGER: GOOD_URL}).settings
 
@@ -40,6 +48,16 @@ def test_a_ledger_that_is_a_url_needs_no_key_and_is_not_shown() -> None:
         pytest.param({URL: "http://h", KEY: GOOD_KEY}, f"{URL} must be a URL such as redis://", id="scheme"),
         pytest.param({URL: "redis://", KEY: GOOD_KEY}, f"{URL} must be a URL such as redis://", id="no host"),
         pytest.param({URL: "redis://h?ssl_cert_reqs=none", KEY: GOOD_KEY}, f"{URL} must be a URL", id="options"),
+        pytest.param(
+            {URL: "rediss://h?ssl_ca_certs=/ca.pem&ssl_cert_reqs=none", KEY: GOOD_KEY},
+            f"{URL} must be",
+            id="more options",
+        ),
+        pytest.param(
+            {URL: "redis://h?ssl_ca_certs=/ca.pem", KEY: GOOD_KEY}, f"{URL} must be a URL", id="plain with CA"
+        ),
+        pytest.param({URL: "redis://h:65536", KEY: GOOD_KEY}, f"{URL} must be a URL", id="port"),
+        pytest.param({LEDGER: "redis://h:99999/0"}, f"{LEDGER} must be a file, or a URL", id="ledger port"),
         pytest.param({LEDGER: "rediss://h:x"}, f"{LEDGER} must be a file, or a URL such as", id="ledger"),
         pytest.param({LEDGER: "redis://:${PASSWORD}@h"}, f"{LEDGER} contains a placeholder", id="ledger placeholder"),
     ],

@@ -13,9 +13,8 @@ import pytest
 from pydantic import SecretStr
 
 from blaxel_mcp.apis.arguments import ArgumentValidator
-from blaxel_mcp.budget.shared.cipher import Cipher
 from blaxel_mcp.budget.shared.engine import SharedStateError
-from blaxel_mcp.budget.shared.state import SharedState
+from blaxel_mcp.budget.shared.state import Cipher, SharedState
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.core.json_text import JSONObject
 from blaxel_mcp.inference.context import CallContext

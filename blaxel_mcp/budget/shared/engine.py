@@ -59,6 +59,7 @@ class Engine:
 
     Raises:
         ConfigurationError: The extra `redis` is not installed.
+        SharedStateError: From `run`, `run_all`, `batch` and `publish`: the engine cannot be used.
 
     Attributes:
         label: The address without user and password, for messages.
@@ -80,17 +81,13 @@ class Engine:
         """Run a Lua script, and return its result with texts as bytes.
 
         A script may run twice if the connection breaks before its result arrives, so it has to be idempotent.
-
-        Raises:
-            SharedStateError: The engine cannot be used.
         """
         return self._use(lambda client: self._script(client, script)(keys=list(keys), args=list(arguments)))
 
     def run_all(self, commands: "Sequence[Command]") -> list[Any]:
         """Run several scripts in one round trip, one after the other, and return their results.
 
-        Raises:
-            SharedStateError: The engine cannot be used; some of the scripts may have run.
+        After an error, some of them may have run.
         """
         if len(commands) == 1:
             # A pipeline asks first which scripts are known.
@@ -104,11 +101,7 @@ class Engine:
         return self.batch(add_scripts, transaction=False) if commands else []
 
     def batch(self, fill: Callable[[Any], object], *, transaction: bool = True) -> list[Any]:
-        """Send the commands that `fill` adds to a pipeline, as one transaction, and return their results.
-
-        Raises:
-            SharedStateError: The engine cannot be used.
-        """
+        """Send the commands that `fill` adds to a pipeline, as one transaction, and return their results."""
 
         def execute(client: "Redis") -> list[Any]:
             with client.pipeline(transaction=transaction) as pipeline:
@@ -120,11 +113,7 @@ class Engine:
         return results
 
     def publish(self, channel: str, message: bytes) -> None:
-        """Send a message to the listeners of a channel in all processes.
-
-        Raises:
-            SharedStateError: The engine cannot be used.
-        """
+        """Send a message to the listeners of a channel in all processes."""
         self._use(lambda client: client.publish(channel, message))
 
     def listen(self, receivers: Mapping[str, Callable[[bytes], object]]) -> None:
@@ -211,7 +200,8 @@ class Engine:
 def label_of(url: SecretStr) -> str:
     """Return the address in a URL without user and password."""
     parts = urlsplit(url.get_secret_value())
-    return f"{parts.scheme}://{parts.hostname}:{parts.port or 6379}{parts.path.rstrip('/') or '/0'}"
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{host}:{parts.port or 6379}{parts.path.rstrip('/') or '/0'}"
 
 
 def hashed(identity: str) -> str:
@@ -220,11 +210,7 @@ def hashed(identity: str) -> str:
 
 
 def require_extra() -> None:
-    """Check that the extra `redis` is installed.
-
-    Raises:
-        ConfigurationError: It is not.
-    """
+    """Raise a ConfigurationError if the extra `redis` is not installed."""
     if find_spec("redis") is None:
         raise ConfigurationError(
             "`shared.url`, or a `budget.ledger` that is a Redis URL, is set, and the extra `redis` is not installed.",
@@ -242,6 +228,8 @@ def _reason(error: Exception) -> str:
         return f"did not answer within {TIMEOUT_SECONDS:g} seconds"
     if isinstance(error, ResponseError):
         return f"refused a command ({str(error).partition(' ')[0][:40]})"
+    if "NO_CERTIFICATE" in str(error) or "No such file" in str(error):
+        return "names a file in ssl_ca_certs that is missing or has no certificate"
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
         return "has a certificate that this machine does not trust"
     return "cannot be reached"

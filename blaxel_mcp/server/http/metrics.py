@@ -17,7 +17,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from blaxel_mcp.core.hosts import is_loopback
-from blaxel_mcp.inference.prometheus import CONTENT_TYPE, PrometheusRecorder
+from blaxel_mcp.inference.instruments import CONTENT_TYPE, PrometheusRecorder
 from blaxel_mcp.inference.telemetry import Telemetry
 from blaxel_mcp.server.http.address import Address, listen, resolve_metrics
 from blaxel_mcp.server.http.server import EmbeddedServer

@@ -7,7 +7,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -61,15 +61,21 @@ return {{'lost', record[2], ''}}
 """
 
 _RENEW = f"""{NOW_LUA}
+local lost = {{}}
 for index, key in ipairs(KEYS) do
-  if redis.call('HGET', key, 'call_id') == ARGV[1 + index] then redis.call('HSET', key, 'until', now + ARGV[1]) end
+  local call_id = redis.call('HGET', key, 'call_id')
+  if not call_id then lost[#lost + 1] = index - 1 end
+  if call_id == ARGV[1 + index] then redis.call('HSET', key, 'until', now + ARGV[1]) end
 end
+return lost
 """
 
 _FINISH = """
 if redis.call('HGET', KEYS[1], 'call_id') == ARGV[1] then
   redis.call('HSET', KEYS[1], 'result', ARGV[2], 'is_done', '1')
+  return 1
 end
+return 0
 """
 
 _RELEASE = "if redis.call('HGET', KEYS[1], 'call_id') == ARGV[1] then redis.call('DEL', KEYS[1]) end"
@@ -140,22 +146,24 @@ class LocalKeys:
             return Claim("done", its_call, result)
         return Claim("running" if until > now else "lost", its_call)
 
-    def renew(self, keys: Mapping[str, str]) -> None:
-        """Renew the leases of running calls, given the id of the call with each key."""
+    def renew(self, keys: Mapping[str, str]) -> list[str]:
+        """Renew the leases of running calls, given the id of the call with each key; return no lost keys."""
         until = self._now() + self._lease_seconds
         with self._transaction() as connection:
             connection.executemany(
                 "UPDATE keys SET until = ? WHERE key = ? AND call_id = ?",
                 [(until, key, call_id) for key, call_id in keys.items()],
             )
+        return []
 
-    def finish(self, key: str, call_id: str, result: str) -> None:
-        """Store the result of a call, for repeated calls."""
+    def finish(self, key: str, call_id: str, result: str) -> bool:
+        """Store the result of a call, for repeated calls; return False if the key is not the call's."""
         short_result = result if len(result) <= _MAX_RESULT_CHARS else None
         with self._transaction() as connection:
-            connection.execute(
+            updated = connection.execute(
                 "UPDATE keys SET is_done = 1, result = ? WHERE key = ? AND call_id = ?", (short_result, key, call_id)
             )
+            return updated.rowcount > 0
 
     def release(self, key: str, call_id: str) -> None:
         """Forget a key."""
@@ -212,26 +220,30 @@ class SharedKeys:
         self._lease_ms = round(state.lease_seconds * 1000)
 
     def claim(self, key: str, arguments: str, call_id: str, *, again: bool = False) -> Claim:
-        """Take a free key for a call, or with `again` the key of a lost call; otherwise return the key's state."""
+        """Take a free key for a call, or with `again` the key of a lost call; otherwise return the key's state.
+
+        A result that was encrypted with another `shared.key` is omitted.
+        """
         place = _place(key)
         state, its_call, result = self._run(
             _CLAIM, [place], arguments, call_id, self._lease_ms, _KEPT_SECONDS, int(again)
         )
-        try:
-            text = zlib.decompress(self._cipher.decrypt(result, place)).decode() if result else None
-        except SharedStateError as error:
-            raise CallKeysError(str(error)) from None
+        text: str | None = None
+        if result:
+            with suppress(SharedStateError):
+                text = zlib.decompress(self._cipher.decrypt(result, place)).decode()
         return Claim(state.decode(), its_call.decode(), text)
 
-    def renew(self, keys: Mapping[str, str]) -> None:
-        """Renew the leases of running calls, given the id of the call with each key."""
-        self._run(_RENEW, [_place(key) for key in keys], self._lease_ms, *keys.values())
+    def renew(self, keys: Mapping[str, str]) -> list[str]:
+        """Renew the leases of running calls, given the id of the call with each key; return the keys that are lost."""
+        lost = self._run(_RENEW, [_place(key) for key in keys], self._lease_ms, *keys.values())
+        return [list(keys)[index] for index in lost]
 
-    def finish(self, key: str, call_id: str, result: str) -> None:
-        """Store the result of a call, for repeated calls."""
+    def finish(self, key: str, call_id: str, result: str) -> bool:
+        """Store the result of a call, for repeated calls; return False if the key is not the call's."""
         # It is kept for a day, and has the answer twice: as text, and as structured content.
         compressed = zlib.compress(result.encode())
-        self._run(_FINISH, [_place(key)], call_id, self._cipher.encrypt(compressed, _place(key)))
+        return bool(self._run(_FINISH, [_place(key)], call_id, self._cipher.encrypt(compressed, _place(key))))
 
     def release(self, key: str, call_id: str) -> None:
         """Forget a key."""
