@@ -261,8 +261,8 @@ def replayed(result: str) -> types.CallToolResult:
 def unreadable_result(call_id: str) -> BlaxelError:
     """Make the error for a call that is done, and whose result is not kept or cannot be decrypted."""
     return BlaxelError(
-        f"The call {literal(call_id)} with this key has ended, and its result is too long to be kept, or was encrypted "
-        "with another shared.key.",
+        f"The first call with this key, {literal(call_id)}, is done, but its result is too large to be kept for a "
+        "repetition, or was encrypted with another shared.key.",
         code="not_found",
         hint=f"Try read_result with that call_id; another `{CALL_KEY}` makes the call again, and it is billed again.",
         billed="yes",

@@ -395,7 +395,7 @@ class Away:
     def __init__(self) -> None:
         self.tries = 0
 
-    def claim(self, *_: object) -> None:
+    def finish(self, *_: object) -> None:
         self.tries += 1
         raise CallKeysError("away")
 
