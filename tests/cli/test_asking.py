@@ -1,5 +1,6 @@
 """`blaxel-mcp run MODEL "text"`: a question becomes the body that the model's own tool would send."""
 
+import base64
 import io
 import json
 from pathlib import Path
@@ -7,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from blaxel_mcp.apis import APIS
 from blaxel_mcp.cli.main import main
 from blaxel_mcp.cli.run_output import print_answer
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.inference.answers import TextAnswer
+from blaxel_mcp.inference.answers import JSONAnswer, TextAnswer
 
 PICTURE = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\x02\0\0\0\x90wS\xde"
 
@@ -84,6 +86,31 @@ def test_documents_to_rank_are_the_lines_of_the_material(
     assert main(["run", "house-rerank", "house"]) == 0
 
     assert [result["index"] for result in json.loads(capsys.readouterr().out)["results"]] == [1, 0]
+
+
+@pytest.mark.usefixtures("platform")
+def test_a_pipe_gets_several_pictures_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "house-painter", "a house", "-o", "n=2"]) == 0
+
+    pictures = json.loads(capsys.readouterr().out)["data"]
+    assert [base64.b64decode(picture["b64_json"])[:4] for picture in pictures] == [b"\x89PNG"] * 2
+
+
+def test_a_picture_beside_a_text_is_saved_in_a_pipe_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    picture = {"inlineData": {"mimeType": "image/png", "data": base64.b64encode(PICTURE * 20).decode()}}
+    value = {"candidates": [{"content": {"role": "model", "parts": [{"text": "A house."}, picture]}}]}
+
+    (api,) = (api for api in APIS if api.name == "generate-content")
+
+    print_answer(JSONAnswer(json.dumps(value), value), "m", api, None, as_json=False, printed=False)
+
+    printed = capsys.readouterr()
+    assert printed.out == "A house.\n"
+    assert f"is saved as {tmp_path / 'm.png'}." in printed.err
+    assert (tmp_path / "m.png").read_bytes() == PICTURE * 20
 
 
 @pytest.mark.usefixtures("platform")
