@@ -121,8 +121,7 @@ def _print_columns(columns: list[AskedModel], console: Console, *, as_json: bool
     else:
         blocks = (f"{column.model}\n{text}\n{_footer(column)}" for column, text in zip(columns, texts, strict=True))
         print_text("\n\n".join(blocks))
-    for column, (_, media) in zip(columns, answers, strict=True):
-        save_media(media, column.model)
+    save_media((column.model, media) for column, (_, media) in zip(columns, answers, strict=True))
 
 
 def _answer(column: AskedModel, *, as_json: bool) -> tuple[str, Sequence[Media]]:

@@ -88,13 +88,25 @@ def print_answer(
         media = [Media(content, "application/json" if is_json else "text/plain")]
     elif text and not printed:
         print_text(text)
-    save_media(media, model, save)
+    save_media([(model, media)], save)
 
 
-def save_media(media: Iterable[Media], model: str, file: str | None = None) -> None:
-    """Save media in a file, or in new files with the model's name in the current folder, and print where."""
-    for number, medium in enumerate(media, 1):
-        _save(medium, Path(file or model.strip(".")), number, is_named=file is not None)
+def save_media(answers: Iterable[tuple[str, Sequence[Media]]], file: str | None = None) -> None:
+    """Save the media of models in a file, or in new files with their names in the current folder, and print where.
+
+    One that cannot be saved there is an error, after all others have been saved.
+    """
+    errors = []
+    for model, media in answers:
+        for number, medium in enumerate(media, 1):
+            try:
+                _save(medium, Path(file or model.strip(".")), number, is_named=file is not None)
+            except BlaxelError as error:
+                errors.append(error)
+    for other in errors[1:]:
+        print_text(f"note: {other}", file=sys.stderr)
+    if errors:
+        raise errors[0]
 
 
 def answer_parts(

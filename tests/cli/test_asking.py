@@ -10,9 +10,11 @@ import pytest
 
 from blaxel_mcp.apis import APIS
 from blaxel_mcp.cli.main import main
-from blaxel_mcp.cli.run_output import print_answer
+from blaxel_mcp.cli.run_output import print_answer, save_media
+from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.emulator import Emulator
 from blaxel_mcp.inference.answers import JSONAnswer, TextAnswer
+from blaxel_mcp.tools.results.media import Media
 
 PICTURE = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\x02\0\0\0\x90wS\xde"
 
@@ -158,6 +160,21 @@ def test_a_file_to_save_is_not_made_or_changed_by_a_call_that_fails(platform: Em
 
     assert platform.requests
     assert [(file.name, file.read_text()) for file in folder.iterdir()] == [("old", "kept")]
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="only Linux has a folder that root cannot write into")
+def test_each_medium_is_kept_although_none_can_be_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.chdir("/proc/self")
+
+    with pytest.raises(BlaxelError) as raised:
+        save_media([("m", [Media(b"1", "image/png"), Media(b"2", "image/png")]), ("n", [Media(b"3", "audio/wav")])])
+
+    kept = {file.read_bytes(): str(file) for file in tmp_path.rglob("*.*") if file.is_file()}
+    texts = [str(raised.value), *capsys.readouterr().err.splitlines()]
+    assert [any(f"is in {kept[data]} instead." in text for text in texts) for data in (b"1", b"2", b"3")] == [True] * 3
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
