@@ -280,6 +280,7 @@ def test_debug_prints_the_exchange_without_credentials(capsys: pytest.CaptureFix
         pytest.param(["house-embed", "Hi", "-s", "Be brief"], "--system", id="a system text for an embedding"),
         pytest.param(["house-chat", "Hi", "--param", " =1"], "NAME=VALUE", id="a parameter without a name"),
         pytest.param(["house-chat", " \n"], "no message", id="a blank question"),
+        pytest.param(["house-chat", "Hi", "--path", "/v1/../x"], "invalid_arguments: The path", id="a path with dots"),
         pytest.param(["house-chat", "Hi", "--header", "X"], "NAME: VALUE", id="a header without a value"),
         pytest.param(["house-chat", "Hi", "--header", "Authorization: Bearer x"], "reserved", id="a reserved header"),
         pytest.param(["house-chat", "--data", "What is 6 * 7?"], 'run MODEL "text"', id="a question as a body"),
