@@ -65,15 +65,7 @@ def print_answer(
 
     Text is printed. Media and vectors are saved as files if stdout is a terminal; otherwise a single medium is written
     as it is, several media and vectors as JSON, and media beside a text are saved. With `--save`, everything goes into
-    that file.
-
-    Args:
-        answer: The answer.
-        model: The name of the model, for names of files.
-        api: The API that gave the answer; None if it is not known.
-        save: The file of `--save`.
-        as_json: Whether the endpoint's JSON is wanted and not its text.
-        printed: Whether the text has been printed as it arrived.
+    that file. A text that was `printed` as it arrived is not printed again.
     """
     on_terminal = sys.stdout.isatty()
     text, media = answer_parts(answer, api, as_json=as_json, on_terminal=on_terminal)

@@ -45,7 +45,6 @@ class Question:
 
     Attributes:
         material: The texts that the question is about: standard input and attached text files.
-        system: System instructions; None for none.
         files: Paths of attached media, absolute and without links, with their media types.
         arguments: More arguments of the model's tool.
     """
