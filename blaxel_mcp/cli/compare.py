@@ -3,7 +3,7 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
@@ -16,14 +16,17 @@ from rich.text import Text
 
 from blaxel_mcp.cli.console import print_text
 from blaxel_mcp.cli.run import answered, connected_runtime, until_signal
-from blaxel_mcp.cli.run_output import receipt_line
+from blaxel_mcp.cli.run_output import answer_parts, receipt_line, save_media
 from blaxel_mcp.cli.run_request import Question, ask, find_entry, piped_text, read_question
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
+from blaxel_mcp.core.media_types import shown_media_type
 from blaxel_mcp.core.process import ExitCode
 from blaxel_mcp.core.redaction import for_terminal
+from blaxel_mcp.inference.answers import JSONAnswer
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.receipt import build_receipt
 from blaxel_mcp.inference.several import AskedModel, ask_together
+from blaxel_mcp.tools.results.media import Media
 
 _MIN_WIDTH = 24
 """Minimum columns for each answer; in a narrower terminal they are printed one under the other."""
@@ -70,8 +73,11 @@ async def _compare(
             invocation, repairs = ask(await find_entry(runtime, column.model, None), question)
             column.context.repairs += repairs
             column.invocation = replace(invocation, timeout_seconds=options.timeout)
-        live = Live(console=console, get_renderable=lambda: _table(columns, console.width), transient=True)
-        with live if on_terminal else nullcontext():
+
+        def table() -> Table:
+            return _table(columns, list(map(_so_far, columns)), console.width)
+
+        with Live(console=console, get_renderable=table, transient=True) if on_terminal else nullcontext():
             await ask_together(runtime, columns, partial(answered, runtime), CallContext())
     _print_columns(columns, console, as_json=options.json)
     return ExitCode.FAILED if any(column.error for column in columns) else ExitCode.OK
@@ -81,9 +87,9 @@ def _column(model: str) -> AskedModel:
     return AskedModel(model, CallContext(tool="compare", client="blaxel-mcp"))
 
 
-def _shown(column: AskedModel) -> str:
+def _so_far(column: AskedModel) -> str:
     parts = (column.context.progress.text, f"{column.error.code}: {column.error}" if column.error else "")
-    return text if (text := column.text) is not None else "\n".join(filter(None, parts))
+    return "\n".join(filter(None, parts))
 
 
 def _footer(column: AskedModel) -> str:
@@ -97,36 +103,49 @@ def _print_columns(columns: list[AskedModel], console: Console, *, as_json: bool
     for column in columns:
         for sentence in (*column.context.repairs, *column.context.notes):
             print_text(f"note: {column.model}: {sentence}", file=sys.stderr)
+    answers = [_answer(column, as_json=as_json) for column in columns]
+    texts = [text for text, _ in answers]
     if as_json:
         reports = [
             {
                 "model": column.model,
-                "text": column.text,
+                "text": text if column.answer else None,
                 "error": column.error and {"code": column.error.code, "message": str(column.error)},
                 "receipt": column.receipt,
             }
-            for column in columns
+            for column, text in zip(columns, texts, strict=True)
         ]
         print_text(json.dumps(reports, ensure_ascii=False, indent=2))
     elif console.is_terminal:
-        console.print(_table(columns, console.width))
+        console.print(_table(columns, texts, console.width))
     else:
-        print_text("\n\n".join(f"{column.model}\n{_shown(column)}\n{_footer(column)}" for column in columns))
+        blocks = (f"{column.model}\n{text}\n{_footer(column)}" for column, text in zip(columns, texts, strict=True))
+        print_text("\n\n".join(blocks))
+    save_media((column.model, media) for column, (_, media) in zip(columns, answers, strict=True))
 
 
-def _table(columns: list[AskedModel], width: int) -> Table:
+def _answer(column: AskedModel, *, as_json: bool) -> tuple[str, Sequence[Media]]:
+    """Return the text of an answer, and the media and vectors that become files, unless they are in the JSON."""
+    if column.answer is None:
+        return _so_far(column), ()
+    api = column.context.prepared.route.api if column.context.prepared else None
+    text, media = answer_parts(column.answer, api, as_json=False, on_terminal=not as_json)
+    if as_json and isinstance(column.answer, JSONAnswer):
+        return text or column.answer.text, ()
+    sizes = (f"({shown_media_type(medium.media_type)}, {len(medium.data):,} bytes)" for medium in media)
+    return "\n".join(filter(None, (text, *sizes))), media
+
+
+def _table(columns: list[AskedModel], texts: Sequence[str], width: int) -> Table:
     """Return the answers side by side, or one under the other in a narrow terminal."""
     is_wide = width // len(columns) >= _MIN_WIDTH
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False, expand=is_wide, pad_edge=False)
     for _ in columns if is_wide else columns[:1]:
         table.add_column(ratio=1)
-    for rows in _rows(columns) if is_wide else ((cell,) for column in columns for (cell,) in _rows([column])):
-        table.add_row(*rows)
+    cells = [
+        (Text(column.model, style="bold"), Text(for_terminal(text)), Text(_footer(column), style="dim"), Text())
+        for column, text in zip(columns, texts, strict=True)
+    ]
+    for row in zip(*cells, strict=True) if is_wide else ((cell,) for column in cells for cell in column):
+        table.add_row(*row)
     return table
-
-
-def _rows(columns: list[AskedModel]) -> Iterator[tuple[Text, ...]]:
-    yield tuple(Text(column.model, style="bold") for column in columns)
-    yield tuple(Text(for_terminal(_shown(column))) for column in columns)
-    yield tuple(Text(_footer(column), style="dim") for column in columns)
-    yield tuple(Text() for _ in columns)

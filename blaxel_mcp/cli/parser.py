@@ -52,11 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def parse_command_line(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Return the options of a command line; wrong ones end the process with exit code 2.
-
-    Args:
-        argv: The words after the program's name; None for those of this process. Options of `serve` need no `serve`.
-    """
+    """Return the options of a command line, by default of this process; wrong ones end it with exit code 2."""
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] == ["help"]:
         words = [*words[1:2], "--help"]

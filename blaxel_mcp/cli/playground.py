@@ -11,6 +11,7 @@ import anyio
 import anyio.to_thread
 
 from blaxel_mcp.cli.settings import configured, serve_arguments
+from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.inference.runtime import Environment
 from blaxel_mcp.server.http.address import listen, resolve
 from blaxel_mcp.server.http.playground import playground_app
@@ -31,7 +32,12 @@ async def playground(options: argparse.Namespace) -> int:
     }
     # Of the emulator, all models are shown instead of those in the demo's settings.
     async with configured(options, **own, **({"models": ()} if options.demo else {})) as config:
-        listener, address = listen(resolve(HttpSettings(host="127.0.0.1", port=options.port)))
+        try:
+            listener, address = listen(resolve(HttpSettings(host="127.0.0.1", port=options.port)))
+        except ConfigurationError as error:
+            # Unlike `serve`, it has no --host.
+            error.hint = "Choose another port with --port (0 takes any free one)."
+            raise
         with closing(listener):
             environ = process_environment()
             environment = Environment(telemetry=start_telemetry_or_warn(environ))

@@ -183,12 +183,7 @@ def loaded_name(module_name: str, name: str) -> Any:
 
 
 class _Later:
-    """A class or function, or a union of classes, whose module is loaded when it is used.
-
-    Args:
-        module: The module, or the one of the union's first class.
-        load: Loads the module and returns the class, function or union.
-    """
+    """A class or function, or a union of classes, that `load` returns; its (first) module is loaded when it is used."""
 
     def __init__(self, module: str, load: Callable[[], Any]) -> None:
         self._module, self._load = module, load

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -64,33 +64,44 @@ def print_answer(
     """Print an answer to stdout or save it.
 
     Text is printed. Media and vectors are saved as files if stdout is a terminal; otherwise a single medium is written
-    as it is and vectors as JSON. With `--save`, everything goes into that file.
-
-    Args:
-        answer: The answer.
-        model: The name of the model, for names of files.
-        api: The API that gave the answer; None if it is not known.
-        save: The file of `--save`.
-        as_json: Whether the endpoint's JSON is wanted and not its text.
-        printed: Whether the text has been printed as it arrived.
+    as it is, several media and vectors as JSON, and media beside a text are saved. With `--save`, everything goes into
+    that file. A text that was `printed` as it arrived is not printed again.
     """
     on_terminal = sys.stdout.isatty()
-    text, media = _parts(answer, api, as_json=as_json, on_terminal=on_terminal)
-    if save is None and not on_terminal and not text and len(media) == 1:
-        sys.stdout.buffer.write(media[0].data)
-        return
+    text, media = answer_parts(answer, api, as_json=as_json, on_terminal=on_terminal)
+    if save is None and not on_terminal and not text:
+        if isinstance(answer, BinaryAnswer) or len(media) == 1:
+            sys.stdout.buffer.write(media[0].data)
+            return
+        text, media = answer.text, ()
     if save is not None and not media:
         is_json = isinstance(answer, JSONAnswer) and text == answer.text
         content = f"{text}\n".encode(errors="backslashreplace")
         media = [Media(content, "application/json" if is_json else "text/plain")]
     elif text and not printed:
         print_text(text)
-    if save is not None or on_terminal:
+    save_media([(model, media)], save)
+
+
+def save_media(answers: Iterable[tuple[str, Sequence[Media]]], file: str | None = None) -> None:
+    """Save the media of models in a file, or in new files with their names in the current folder, and print where.
+
+    One that cannot be saved there is an error, after all others have been saved.
+    """
+    errors = []
+    for model, media in answers:
         for number, medium in enumerate(media, 1):
-            _save(medium, Path(save or model.strip(".")), number, is_named=save is not None)
+            try:
+                _save(medium, Path(file or model.strip(".")), number, is_named=file is not None)
+            except BlaxelError as error:
+                errors.append(error)
+    for other in errors[1:]:
+        print_text(f"note: {other}", file=sys.stderr)
+    if errors:
+        raise errors[0]
 
 
-def _parts(
+def answer_parts(
     answer: Answer, api: ModelAPI | None, *, as_json: bool, on_terminal: bool
 ) -> tuple[str | None, Sequence[Media]]:
     """Return the text of an answer to print, and the parts that become files on a terminal."""

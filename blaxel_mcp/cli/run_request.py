@@ -18,7 +18,7 @@ from blaxel_mcp.apis import RAW
 from blaxel_mcp.apis.base import FileData
 from blaxel_mcp.catalog.catalog import Catalog, qualified_model
 from blaxel_mcp.catalog.entry import CatalogEntry, make_entry
-from blaxel_mcp.client.endpoints import check_model_name
+from blaxel_mcp.client.endpoints import check_model_name, split_path
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
@@ -45,7 +45,6 @@ class Question:
 
     Attributes:
         material: The texts that the question is about: standard input and attached text files.
-        system: System instructions; None for none.
         files: Paths of attached media, absolute and without links, with their media types.
         arguments: More arguments of the model's tool.
     """
@@ -163,6 +162,8 @@ async def find_entry(runtime: Runtime, name: str, path: str | None) -> CatalogEn
             cause.hint = f"{cause.hint} {needed}".strip()
             raise cause
     if path is not None:
+        # The path comes from the command line, so a mistake in it is none of the settings.
+        split_path(path)
         settings = settings.model_copy(update={"path": path, "api": None, "input_schema": None})
     return make_entry(settings, name, record)
 

@@ -76,9 +76,12 @@ def require_safe_folder(folder: Path) -> None:
 def make_own_file(path: Path) -> None:
     """Make an empty file with mode 0600; a file that exists keeps its content and is closed to others.
 
-    Raises OSError also if it belongs to another user.
+    Raises OSError also if it is no regular file, or belongs to another user.
     """
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, _PRIVATE_FILE))
+    if not path.is_file():
+        # Root could close `/dev/null` to everyone.
+        raise _not_ours(path, "is not a regular file")
     if os.name == "posix" and path.stat().st_uid != os.geteuid():
         raise _not_ours(path, "belongs to another user")
     _close_to_others(path, _PRIVATE_FILE)

@@ -73,10 +73,7 @@ async def run_emulator(
         host: The address to listen on.
         port: The port; 0 takes any free one.
         upstream: Answers chat completions and embeddings in place of the emulator.
-        emulator: The platform to serve; a new demo workspace if omitted.
-
-    Yields:
-        The emulator, with its `url` set.
+        emulator: The platform to serve, whose `url` is set; a new demo workspace if omitted.
 
     Raises:
         OSError: The emulator cannot listen on the address and port.

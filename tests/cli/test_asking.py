@@ -1,5 +1,6 @@
 """`blaxel-mcp run MODEL "text"`: a question becomes the body that the model's own tool would send."""
 
+import base64
 import io
 import json
 from pathlib import Path
@@ -7,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from blaxel_mcp.apis import APIS
 from blaxel_mcp.cli.main import main
-from blaxel_mcp.cli.run_output import print_answer
+from blaxel_mcp.cli.run_output import print_answer, save_media
+from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.emulator import Emulator
-from blaxel_mcp.inference.answers import TextAnswer
+from blaxel_mcp.inference.answers import JSONAnswer, TextAnswer
+from blaxel_mcp.tools.results.media import Media
 
 PICTURE = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\rIHDR\0\0\0\1\0\0\0\1\x08\x02\0\0\0\x90wS\xde"
 
@@ -87,6 +91,31 @@ def test_documents_to_rank_are_the_lines_of_the_material(
 
 
 @pytest.mark.usefixtures("platform")
+def test_a_pipe_gets_several_pictures_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "house-painter", "a house", "-o", "n=2"]) == 0
+
+    pictures = json.loads(capsys.readouterr().out)["data"]
+    assert [base64.b64decode(picture["b64_json"])[:4] for picture in pictures] == [b"\x89PNG"] * 2
+
+
+def test_a_picture_beside_a_text_is_saved_in_a_pipe_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    picture = {"inlineData": {"mimeType": "image/png", "data": base64.b64encode(PICTURE * 20).decode()}}
+    value = {"candidates": [{"content": {"role": "model", "parts": [{"text": "A house."}, picture]}}]}
+
+    (api,) = (api for api in APIS if api.name == "generate-content")
+
+    print_answer(JSONAnswer(json.dumps(value), value), "m", api, None, as_json=False, printed=False)
+
+    printed = capsys.readouterr()
+    assert printed.out == "A house.\n"
+    assert f"is saved as {tmp_path / 'm.png'}." in printed.err
+    assert (tmp_path / "m.png").read_bytes() == PICTURE * 20
+
+
+@pytest.mark.usefixtures("platform")
 def test_a_pipe_gets_the_bytes_of_a_picture_and_a_sound(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     assert main(["run", "house-painter", "a house"]) == 0
     assert capfdbinary.readouterr().out.startswith(b"\x89PNG")
@@ -131,6 +160,21 @@ def test_a_file_to_save_is_not_made_or_changed_by_a_call_that_fails(platform: Em
 
     assert platform.requests
     assert [(file.name, file.read_text()) for file in folder.iterdir()] == [("old", "kept")]
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="only Linux has a folder that root cannot write into")
+def test_each_medium_is_kept_although_none_can_be_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.chdir("/proc/self")
+
+    with pytest.raises(BlaxelError) as raised:
+        save_media([("m", [Media(b"1", "image/png"), Media(b"2", "image/png")]), ("n", [Media(b"3", "audio/wav")])])
+
+    kept = {file.read_bytes(): str(file) for file in tmp_path.rglob("*.*") if file.is_file()}
+    texts = [str(raised.value), *capsys.readouterr().err.splitlines()]
+    assert [any(f"is in {kept[data]} instead." in text for text in texts) for data in (b"1", b"2", b"3")] == [True] * 3
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a disk that is always full")
@@ -236,6 +280,7 @@ def test_debug_prints_the_exchange_without_credentials(capsys: pytest.CaptureFix
         pytest.param(["house-embed", "Hi", "-s", "Be brief"], "--system", id="a system text for an embedding"),
         pytest.param(["house-chat", "Hi", "--param", " =1"], "NAME=VALUE", id="a parameter without a name"),
         pytest.param(["house-chat", " \n"], "no message", id="a blank question"),
+        pytest.param(["house-chat", "Hi", "--path", "/v1/../x"], "invalid_arguments: The path", id="a path with dots"),
         pytest.param(["house-chat", "Hi", "--header", "X"], "NAME: VALUE", id="a header without a value"),
         pytest.param(["house-chat", "Hi", "--header", "Authorization: Bearer x"], "reserved", id="a reserved header"),
         pytest.param(["house-chat", "--data", "What is 6 * 7?"], 'run MODEL "text"', id="a question as a body"),

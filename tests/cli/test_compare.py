@@ -1,8 +1,10 @@
 """`blaxel-mcp compare`: one question, several models, and one reservation for all."""
 
+import base64
 import io
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -57,6 +59,30 @@ def test_beside_a_question_on_stdin_the_last_word_may_be_a_model(
         json.loads(request.body) for request in platform.requests if "house-chat" in request.path and request.body
     ]
     assert body["messages"] == [{"role": "user", "content": said.rstrip()}]
+
+
+@pytest.mark.usefixtures("platform")
+def test_pictures_sounds_and_vectors_become_files_and_none_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    assert main(["compare", "house-painter", "house-voice", "house-embed", "a house"]) == 0
+
+    blocks = capsys.readouterr().out.strip().split("\n\n")
+    assert [block.splitlines()[1].split(",")[0] for block in blocks] == [
+        "(image/png",
+        "(audio/wav",
+        "(application/json",
+    ]
+    files = {file.name: file.read_bytes()[:4] for file in tmp_path.iterdir() if file.is_file()}
+    assert files == {"house-painter.png": b"\x89PNG", "house-voice.wav": b"RIFF", "house-embed.json": b'{"ob'}
+
+    assert main(["compare", "house-painter", "house-embed", "a house", "--json"]) == 0
+
+    painted, embedded = (json.loads(report["text"]) for report in json.loads(capsys.readouterr().out))
+    assert base64.b64decode(painted["data"][0]["b64_json"])[:4] == b"\x89PNG"
+    assert len(embedded["data"][0]["embedding"]) == 1536
 
 
 @pytest.mark.usefixtures("platform")

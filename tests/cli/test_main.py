@@ -2,6 +2,7 @@
 
 import io
 import json
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -262,6 +263,15 @@ def test_with_demo_every_model_of_the_emulator_can_be_used(run: Run) -> None:
     assert listing["total"] == 12
     assert {model["status"] for model in listing["models"]} == {"DEPLOYED"}
     assert all(model["path"] for model in listing["models"])
+
+
+def test_a_playground_on_a_taken_port_names_its_own_options_only(run: Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        finished = run("playground", "--demo", "--no-open", "--port", str(taken.getsockname()[1]))
+
+    assert finished.code == 2
+    assert "Choose another port with --port" in finished.err
+    assert "--host" not in finished.err
 
 
 def test_a_call_of_the_demo_is_in_no_ledger_and_no_audit_file(run: Run, tmp_path: Path) -> None:

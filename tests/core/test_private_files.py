@@ -160,6 +160,18 @@ def test_a_file_of_its_own_keeps_its_content_and_is_closed_to_others(home: Path)
     assert (path.read_bytes(), mode_of(path)) == (b"kept", 0o600)
 
 
+def test_what_is_not_a_regular_file_keeps_its_mode(home: Path) -> None:
+    # A pipe in the place of /dev/null, which root would close to all users.
+    path = home / "pipe"
+    os.mkfifo(path)
+    path.chmod(0o666)
+
+    with pytest.raises(OSError, match="is not a regular file"):
+        make_own_file(path)
+
+    assert mode_of(path) == 0o666
+
+
 async def use(emulator: Emulator, output_dir: Path | None = None) -> dict[str, int]:
     """Call models so that the server writes all kinds of files, and return their modes before it ends."""
     config = leading_to(

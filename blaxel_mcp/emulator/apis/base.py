@@ -21,15 +21,10 @@ from blaxel_mcp.emulator.platform.state import Emulator
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderCall:
-    """One request as a provider receives it.
+    """One request as a provider receives it; its body is JSON, or the fields of a form.
 
-    Args:
-        emulator: Gives the clock, the earlier requests and the upstream server.
-        record: The model.
-        model_id: The only value that `model` in the body may have.
-        path: The sub-endpoint, such as `/v1/chat/completions`; "" is the base endpoint.
-        query: The query string, without its question mark.
-        body: The JSON body, or the fields of a form.
+    `model_id` is the only value that `model` in the body may have. The `path`, such as `/v1/chat/completions`, is empty
+    for the base endpoint.
     """
 
     emulator: Emulator

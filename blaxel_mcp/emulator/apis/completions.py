@@ -37,11 +37,8 @@ class ChatRequest:
     Args:
         messages: The conversation, never empty.
         choices: Number of answers.
-        max_tokens: Maximum tokens per answer; None for no limit.
+        max_tokens: Maximum tokens per answer.
         stops: Texts before which an answer ends, none of them empty.
-        json_schema: JSON Schema of the answer; None for plain text.
-        forced_tool: The function that the answer must call.
-        stream: Whether to send the answer as events.
         include_usage: Whether a stream ends with the usage, for the APIs that omit it by default.
         thinking: Whether the answer begins with its reasoning.
     """
@@ -131,13 +128,9 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """The answer to a conversation, before it takes the format of an API.
+    """The answer to a conversation, token by token, before it takes the format of an API.
 
-    Args:
-        tokens: The text, token by token; empty when a tool is called.
-        stop_reason: Why it ends.
-        stop_text: The text before which it ended, if any.
-        tool_call: The function to call, if any.
+    There are no tokens when a tool is called. `stop_text` is the text before which the answer ended, if any.
     """
 
     tokens: tuple[str, ...]

@@ -57,12 +57,8 @@ def edge_error(
 ) -> RefusalError:
     """Refuse as the inference gateway does (Blaxel docs, Error codes: the error object).
 
-    Args:
-        code: The error code, which determines the status.
-        message: One sentence.
-        dispatched: Whether the request may have reached the provider.
-        headers: Response headers in addition to those of every platform error.
-        extra: Fields of the error object in addition to the documented ones.
+    A request that was `dispatched` may have reached the provider. `headers` are added to those of every platform error,
+    and `extra` to the documented fields of the error object.
     """
     refusal = _REFUSALS[code]
     error: dict[str, Any] = {

@@ -48,8 +48,6 @@ class Handshake:
 
     Attributes:
         seconds: The time from its start to its list of tools.
-        protocol: The negotiated version of the protocol.
-        tools: The names of its tools.
         characters: The size of its list of tools, in characters of JSON.
         stray: The first line on its standard output that is not a protocol message, quoted; None if there is none.
         listing: The result of its tool `list_models`, with the workspace and the credentials; None if not called.

@@ -22,7 +22,8 @@ DEFAULT_NAME = "blaxel-models"
 EARLIER_NAME = "blaxel"
 """The earlier default. Our existing entries keep it, since permissions and prompts in the client refer to it."""
 
-_NAME = re.compile(r"[A-Za-z0-9_-]{1,40}")
+_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,40}")
+"""With a `-` first, the name would be an option in the commands that doctor and install print."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +161,7 @@ def _check_name(client: Client, name: str) -> None:
     if not _NAME.fullmatch(name):
         raise InvalidArgumentsError(
             f"{literal(name)} is not a valid entry name.",
-            hint=f"Use 1 to 40 letters, digits, `-` or `_`, such as `--name {DEFAULT_NAME}`.",
+            hint=f"Use 1 to 40 letters, digits, `-` or `_`, without a `-` first, such as `--name {DEFAULT_NAME}`.",
         )
     if client.refused_in_names and client.refused_in_names in name:
         allowed = name.replace(client.refused_in_names, "-").strip("-") or DEFAULT_NAME

@@ -19,7 +19,7 @@ from blaxel_mcp.setup.install.entries import (
     secrets_in,
     without_secrets,
 )
-from blaxel_mcp.setup.install.file import MalformedError, NotATableError, UnusualTomlError, malformed, read_text
+from blaxel_mcp.setup.install.file import UneditableError, not_a_table, read_text
 from blaxel_mcp.setup.install.json_edit import JsonText
 from blaxel_mcp.setup.install.toml_edit import TomlText
 
@@ -43,7 +43,7 @@ class ConfigDocument:
             )
             servers = self._text.get(client.key)
             if servers is not None and not isinstance(servers, dict):
-                raise NotATableError(client.key)
+                raise not_a_table(client.key)
         self.servers: dict[str, Any] = servers or {}
 
     @property
@@ -106,21 +106,8 @@ class ConfigDocument:
     def _errors_reported(self) -> Iterator[None]:
         try:
             yield
-        except MalformedError as error:
-            raise malformed(error, self._file) from None
-        except NotATableError as error:
-            place = f"{error.path} in {self._file}" if error.path else str(self._file)
-            raise ConfigurationError(
-                f"{place} should be a table of keys and values, but is something else.",
-                hint="Nothing was changed. Fix the file by hand, or choose another one with --file FILE.",
-            ) from None
-        except UnusualTomlError as error:
-            raise ConfigurationError(
-                f"{self._file} writes this entry or its neighbors as inline tables or dotted keys, which this command "
-                "does not edit.",
-                hint="Nothing was changed. Edit the file by hand; "
-                f"`blaxel-mcp install {self._client.name} --print` shows the entry.",
-            ) from error
+        except UneditableError as error:
+            raise error.about(self._file, self._client.name) from None
 
 
 def _input_ids(text: JsonText) -> list[Any]:

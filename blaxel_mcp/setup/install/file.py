@@ -17,32 +17,28 @@ from blaxel_mcp.core.private_files import back_up, make_folder, replace_file
 _BYTE_ORDER_MARK = "\ufeff"
 
 
-class MalformedError(Exception):
-    """A text that cannot be parsed: the line and the column in characters, both counted from 1, and the problem."""
+class UneditableError(Exception):
+    """Why a client's file is not edited, and what to do: two texts in which `{file}` and `{client}` stand for those."""
 
-    def __init__(self, problem: str, text: str, offset: int) -> None:
-        before = text[:offset].replace("\r\n", "\n").replace("\r", "\n").removeprefix(_BYTE_ORDER_MARK)
-        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
-        super().__init__(f"line {line}, column {column}: {problem}")
-
-
-def malformed(error: MalformedError, file: object) -> ConfigurationError:
-    """Return the error to show for a file that cannot be parsed."""
-    return ConfigurationError(
-        f"{file} cannot be parsed at {error}.", hint="Nothing was changed. Fix the file by hand, then run this again."
-    )
+    def about(self, file: object, client: str = "CLIENT") -> ConfigurationError:
+        """Return the error to show; it quotes nothing from the file."""
+        message, advice = (text.replace("{client}", client).replace("{file}", str(file)) for text in self.args)
+        return ConfigurationError(message, hint=f"Nothing was changed. {advice}")
 
 
-class NotATableError(Exception):
-    """A value that should be a table but is something else; `path` is its dotted name, empty for the whole text."""
+def malformed(problem: str, text: str, offset: int) -> UneditableError:
+    """Return the error of a text that cannot be parsed, with line and column in characters, both counted from 1."""
+    before = text[:offset].replace("\r\n", "\n").replace("\r", "\n").removeprefix(_BYTE_ORDER_MARK)
+    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    message = f"{{file}} cannot be parsed at line {line}, column {column}: {problem}."
+    return UneditableError(message, "Fix the file by hand, then run this again.")
 
-    def __init__(self, path: str) -> None:
-        super().__init__(path)
-        self.path = path
 
-
-class UnusualTomlError(Exception):
-    """A TOML entry written in a form that this program does not edit."""
+def not_a_table(path: str) -> UneditableError:
+    """Return the error of a value that should be a table; `path` is its dotted name, empty for the whole text."""
+    place = f"{path} in {{file}}" if path else "{file}"
+    message = f"{place} should be a table of keys and values, but is something else."
+    return UneditableError(message, "Fix the file by hand, or choose another one with --file FILE.")
 
 
 if sys.platform == "win32":
@@ -71,8 +67,7 @@ def read_text(path: Path) -> str | None:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        problem = MalformedError("not UTF-8 text", data[: error.start].decode(), error.start)
-        raise malformed(problem, path) from None
+        raise malformed("not UTF-8 text", data[: error.start].decode(), error.start).about(path) from None
 
 
 def replace_text(path: Path, before: str | None, after: str, *, backup: str | None, private: bool) -> Path | None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from blaxel_mcp.setup.install.file import NotATableError
+from blaxel_mcp.setup.install.file import not_a_table
 from blaxel_mcp.setup.install.json_parser import Member, Value, parse, to_python, trivia
 
 _FIRST_INDENT = re.compile(r"^([ \t]+)\S", re.MULTILINE)
@@ -115,8 +115,7 @@ class JsonText:
     The arguments are those of `json_parser.parse`; a blank text counts as an empty object.
 
     Raises:
-        MalformedError: The text is not JSON.
-        NotATableError: The text is not an object, or the path of an edit leads through something that is neither an
+        UneditableError: The text is not a JSON object, or an edit's path leads through something that is neither an
             object nor, for `append`, an array.
     """
 
@@ -126,7 +125,7 @@ class JsonText:
             text = f"{text}{{}}{newline_of(text)}"
             root = parse(text, comments=comments, within=within)
         if root is None or not root.is_object:
-            raise NotATableError("")
+            raise not_a_table("")
         self.text = text
         self._root = root
         self._comments = comments
@@ -142,7 +141,7 @@ class JsonText:
         node = self._root
         for depth, key in enumerate(path):
             if not node.is_object:
-                raise NotATableError(".".join(path[:depth]))
+                raise not_a_table(".".join(path[:depth]))
             member = node.member(key)
             if member is None:
                 for outer in reversed(path[depth + 1 :]):
@@ -157,7 +156,7 @@ class JsonText:
         if array is None:
             return self.put([value], *path)
         if array.members is None or array.is_object:
-            raise NotATableError(".".join(path))
+            raise not_a_table(".".join(path))
         return self._with_member(array, None, value)
 
     def drop(self, *path: str) -> "JsonText":

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from blaxel_mcp.setup.install.file import MalformedError
+from blaxel_mcp.setup.install.file import malformed
 
 _BLANK = re.compile(r"[ \t\r\n]*")
 _TRIVIA = re.compile(r"(?:[ \t\r\n]+|//[^\r\n]*|/\*.*?\*/)*", re.DOTALL)
@@ -62,7 +62,7 @@ def parse(text: str, *, comments: bool, within: str | None = None) -> Value | No
             their servers. A skipped value then has no members, and may be nested more deeply.
 
     Raises:
-        MalformedError: The text is not JSON.
+        UneditableError: The text is not JSON.
     """
     parser = _Parser(text, comments=comments, within=within)
     start = parser.skip(len(_BYTE_ORDER_MARK) if text.startswith(_BYTE_ORDER_MARK) else 0)
@@ -103,7 +103,7 @@ class _Parser:
         self._space = _TRIVIA if comments else _BLANK
 
     def fail(self, problem: str, offset: int) -> NoReturn:
-        raise MalformedError(problem, self._text, offset)
+        raise malformed(problem, self._text, offset)
 
     def skip(self, at: int) -> int:
         """Return the offset of the next token."""

@@ -11,13 +11,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from blaxel_mcp.core.toml_statements import statements
-from blaxel_mcp.setup.install.file import MalformedError, UnusualTomlError
+from blaxel_mcp.setup.install.file import UneditableError, malformed
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _UNSEEN = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 """Characters that TOML does not allow unescaped, or that editors do not show."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_UNUSUAL_FORM = (
+    "{file} writes this entry or its neighbors as inline tables or dotted keys, which this command does not edit.",
+    "Edit the file by hand; `blaxel-mcp install {client} --print` shows the entry.",
+)
 _PLACE = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
 
@@ -27,8 +31,7 @@ class TomlText:
     The value of an edit's key has to be a table.
 
     Raises:
-        MalformedError: The text is not TOML.
-        UnusualTomlError: An edit's entry or a table around it is inline or has dotted keys.
+        UneditableError: The text is not TOML, or an edit's entry or a table around it is inline or has dotted keys.
     """
 
     def __init__(self, text: str) -> None:
@@ -67,10 +70,10 @@ class TomlText:
         """Return the edited text if it parses to the expected data; otherwise raise, so that nothing is changed."""
         try:
             changed = TomlText(text)
-        except MalformedError as error:
-            raise UnusualTomlError from error
+        except UneditableError:
+            raise UneditableError(*_UNUSUAL_FORM) from None
         if _without_empty(changed._data) != _without_empty(expected):
-            raise UnusualTomlError
+            raise UneditableError(*_UNUSUAL_FORM)
         return changed
 
 
@@ -83,9 +86,9 @@ def _parsed(text: str) -> dict[str, Any]:
         place, offset = _PLACE.search(str(error)), len(text)
         if place:
             offset = sum(len(line) + 1 for line in text.split("\n")[: int(place[1]) - 1]) + int(place[2]) - 1
-        raise MalformedError("invalid TOML", text, offset) from None
+        raise malformed("invalid TOML", text, offset) from None
     except (ValueError, RecursionError):
-        raise MalformedError("a value is too large or nested too deeply", text, 0) from None
+        raise malformed("a value is too large or nested too deeply", text, 0) from None
 
 
 def _with_section(text: str, section: tuple[str, ...], entry: Mapping[str, Any]) -> str:
@@ -118,7 +121,7 @@ def _with_key(text: str, section: tuple[str, ...], name: str, value: Any) -> str
     """Return the text with one key of a section replaced, or added after the section's last key."""
     own = [statement for statement in statements(text) if statement.section == section]
     if not own:
-        raise UnusualTomlError
+        raise UneditableError(*_UNUSUAL_FORM)
     for statement in own:
         if statement.key == name:
             return text[: statement.value] + toml_value(value) + text[statement.end :]

@@ -1099,6 +1099,7 @@ def test_the_help_names_every_client(capsys: pytest.CaptureFixture[str]) -> None
         (["--all", "--file", "x.json"], "--all changes every client, so it cannot be combined with --file."),
         (["cursor", "--name", "a b"], "'a b' is not a valid entry name."),
         (["cursor", "--name", ""], "'' is not a valid entry name."),
+        (["cursor", "--name=-x"], "'-x' is not a valid entry name."),
         (
             ["gemini-cli", "--name", "a_b"],
             "Gemini CLI does not allow _ in a server's name, as in a_b. Choose another name, such as `--name a-b`.",
