@@ -139,8 +139,8 @@ def load_settings(
     layers.append(login_layer)
     values, sources = overlay(layers)
     if demo:
-        # Nothing that a demo does is billed.
-        values.pop("audit", None)
+        # Nothing that a demo does is billed, or counts for other servers.
+        values = {name: value for name, value in values.items() if name not in ("audit", "shared")}
     if problems := [*problems, *problems_in(login_layer), *_repeated_models(values, sources)]:
         lines = with_lines(problems, file.file, file.text) if file.file else problems
         raise ConfigurationError("\n".join(("The settings cannot be used:", *lines)))

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -291,3 +292,14 @@ def test_without_home_and_without_an_entry_no_command_fails_inside(words: list[s
 
     for inside in (b"Traceback", b"internal error", b"The check itself failed"):
         assert inside not in finished.stdout + finished.stderr
+
+
+def test_a_demo_does_not_connect_to_the_shared_state() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as engine:
+        engine.settimeout(0)
+        url = f"redis://127.0.0.1:{engine.getsockname()[1]}/0"
+        shared = {"BLAXEL_MCP_SHARED__URL": url, "BLAXEL_MCP_SHARED__KEY": secrets.token_hex(32)}
+        is_fine(served(hello() + LIST + CALL, variables=environment(**shared)))
+
+        with pytest.raises(BlockingIOError):
+            engine.accept()
