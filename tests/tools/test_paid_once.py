@@ -406,7 +406,7 @@ class Away:
 async def test_the_end_of_a_server_tries_keys_that_cannot_be_used_once() -> None:
     """Each try may wait for seconds until a file is free."""
     away: Any = Away()
-    once = PaidOnce(away)
+    once = PaidOnce(away, lease_seconds=3600)
     for number in range(5):
         once.adopt(f"key_{number}", "arguments", f"call_{number}")
         await once.finish(f"key_{number}", f"call_{number}", types.CallToolResult(content=[]))
