@@ -194,7 +194,7 @@ async def test_a_running_call_of_another_process_is_joined(emulator: Emulator) -
 async def test_a_long_call_of_another_process_says_how_to_wait_on(
     emulator: Emulator, arguments: dict[str, Any], key: str, advice: str
 ) -> None:
-    other = LocalKeys(default_keys())
+    other = LocalKeys(default_keys(), lease_seconds=3600)
     other.claim(key_digest("", "demo", key), arguments_digest("run_model", RUN), "call_of_another_process")
     async with connect(leading_to(emulator, models=[CHAT], limits={"detach_after_seconds": 0.05})) as client:
         result = await client.call_tool("run_model", {**RUN, **arguments}, meta=CLAUDE)  # type: ignore[arg-type] # other names are allowed
@@ -268,7 +268,7 @@ async def test_a_key_belongs_to_its_caller(emulator: Emulator) -> None:
 async def test_a_repetition_that_is_cancelled_while_it_waits_for_another_process_leaves_nothing(
     emulator: Emulator,
 ) -> None:
-    other = LocalKeys(default_keys())
+    other = LocalKeys(default_keys(), lease_seconds=3600)
     digest = key_digest("", "demo", f"client {CLAUDE['claudecode/toolUseId']}")
     other.claim(digest, arguments_digest("house-chat", PROMPT), "call_of_another_process")
     async with connect(leading_to(emulator, models=[CHAT])) as client:
