@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from blaxel_mcp.budget.figures import Entry, Used
 from blaxel_mcp.budget.ledger import MEMORY, Ledger, default_ledger
 from blaxel_mcp.budget.shared.engine import Engine, require_extra
+from blaxel_mcp.core.private_files import setting_path
 from blaxel_mcp.settings.limits import LEASE_SECONDS
 from blaxel_mcp.settings.schema import Settings
 
@@ -240,4 +241,4 @@ def _path(settings: Settings) -> LedgerPath:
         return settings.shared.url or default_ledger()
     if "://" in path:
         return SecretStr(path)
-    return MEMORY if path == MEMORY else Path(path).expanduser()
+    return MEMORY if path == MEMORY else setting_path(path, "budget.ledger")

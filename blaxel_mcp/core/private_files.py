@@ -11,6 +11,8 @@ from typing import Literal
 
 import platformdirs
 
+from blaxel_mcp.core.exceptions import ConfigurationError
+
 _PRIVATE_FOLDER, _PRIVATE_FILE = 0o700, 0o600
 _MAX_BACKUPS = 1000
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -37,6 +39,20 @@ def user_folder(kind: Literal["cache", "config", "state"]) -> Path:
     except RuntimeError:
         folder = Path()
     return folder if folder.is_absolute() else Path(os.devnull, "blaxel-mcp")
+
+
+def setting_path(path: str, setting: str) -> Path:
+    """Return the path in a setting, with the user's home directory in place of `~`.
+
+    Raises:
+        ConfigurationError: The user has no home directory.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ConfigurationError(
+            f"{setting} is {path!r}, and this user has no home directory.", hint="Set it to an absolute path."
+        ) from None
 
 
 def make_folder(folder: Path) -> None:

@@ -18,7 +18,7 @@ import anyio.to_thread
 
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError
 from blaxel_mcp.core.json_text import JSONObject
-from blaxel_mcp.core.private_files import append_private, make_folder, require_safe_folder
+from blaxel_mcp.core.private_files import append_private, make_folder, require_safe_folder, setting_path
 from blaxel_mcp.inference.context import CallContext
 from blaxel_mcp.inference.observers import Outcome, billed, name_or_none
 
@@ -96,7 +96,7 @@ class Audit:
     """Writes the calls of one caller, empty for the user, to an `AuditLog` that all callers in this process share."""
 
     def __init__(self, file: str, max_bytes: int, caller: str) -> None:
-        self._log = _audit_log(Path(file).expanduser(), max_bytes)
+        self._log = _audit_log(setting_path(file, "audit.file"), max_bytes)
         self._caller = caller or OWNER_NAME
 
     async def begin(self, context: CallContext) -> None:  # noqa: ARG002 - every observer takes the context

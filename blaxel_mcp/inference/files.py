@@ -84,7 +84,8 @@ class FileReader:
             raise _rejected(path, "cannot be read: files.allowed_dirs is empty", _SETTING)
         try:
             real = os.path.realpath(path)
-            folders = (os.path.realpath(Path(folder).expanduser()) for folder in self._folders)
+            # Path.expanduser raises if there is no home directory.
+            folders = (os.path.realpath(os.path.expanduser(folder)) for folder in self._folders)  # noqa: PTH111 - see above
             folder = next(folder for folder in folders if _is_below(real, folder))
             data = _content(folder, os.path.realpath(_as_spelled(folder, real)), self._max_bytes)
         except (OSError, ValueError, StopIteration):
@@ -123,7 +124,7 @@ def _absolute_path(value: str) -> str:
     if len(value) > 1 and set(value[:2]) <= {"\\", "/"}:
         # On Windows, a path of another machine or of a device. Checking it would log in to that machine.
         raise _rejected(value, "is on another machine", "Use the path of a file on this machine.")
-    path = Path(value).expanduser() if value.startswith(("~/", "~\\")) else Path(value)
+    path = Path(os.path.expanduser(value) if value.startswith(("~/", "~\\")) else value)  # noqa: PTH111 - as above
     if "\0" in value or not path.is_absolute():
         raise _rejected(
             value, "is not an absolute path", "Use one; the server's working directory is not the caller's."

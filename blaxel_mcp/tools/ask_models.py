@@ -13,6 +13,7 @@ from blaxel_mcp.client.endpoints import check_model_name
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError, InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
+from blaxel_mcp.inference.access import check_access
 from blaxel_mcp.inference.answers import JSONAnswer
 from blaxel_mcp.inference.consent import Reply
 from blaxel_mcp.inference.context import CallContext
@@ -130,6 +131,8 @@ async def _looked_up(name: str, runtime: Runtime) -> CatalogEntry:
     """Return the entry of a model that the catalog does not have, by its record in the control plane."""
     settings = runtime.config.settings
     model = qualified_model(name, settings.known_workspaces) or ModelSettings(name=check_model_name(name))
+    # First: otherwise a caller could find out which models exist.
+    check_access(settings.access, model.name)
     workspace = model.workspace or settings.workspace
     lookup = await runtime.control_plane.find(workspace, model.name) if workspace else Lookup(None)
     if lookup.record:

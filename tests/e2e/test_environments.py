@@ -303,3 +303,23 @@ def test_a_demo_does_not_connect_to_the_shared_state() -> None:
 
         with pytest.raises(BlockingIOError):
             engine.accept()
+
+
+@pytest.mark.parametrize(("table", "setting"), [("budget", "ledger"), ("audit", "file")])
+@pytest.mark.parametrize("words", [["serve"], ["usage"]])
+def test_a_file_in_a_home_directory_that_is_missing_is_a_mistake_in_the_settings(
+    tmp_path: Path, words: list[str], table: str, setting: str
+) -> None:
+    loopback = (
+        'workspace = "demo"\napi_key = "demo-key"\nrun_url = "http://127.0.0.1:9"\napi_url = "http://127.0.0.1:9"\n'
+    )
+    (tmp_path / "config.toml").write_text(f'{loopback}[{table}]\n{setting} = "~/file"\n', encoding="utf-8")
+    command = [sys.executable, "-c", WITHOUT_ENTRY, *words, "--config", "config.toml"]
+    finished = subprocess.run(
+        command, env={"PATH": os.environ["PATH"]}, cwd=tmp_path, capture_output=True, check=False, input=b""
+    )
+
+    assert b"Traceback" not in finished.stderr
+    if (words, table) != (["usage"], "audit"):
+        assert finished.returncode == 2
+        assert f"{table}.{setting} is '~/file', and this user has no home directory.".encode() in finished.stderr

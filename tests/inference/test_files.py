@@ -125,6 +125,16 @@ async def test_what_names_no_file_that_can_be_used_is_refused_with_the_reason(va
         await load(value, Path("/"))
 
 
+@pytest.mark.skipif(os.name == "nt", reason="there, a home directory is found in another way")
+async def test_without_a_home_directory_its_paths_are_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)
+    with pytest.raises(InvalidArgumentsError, match="is not an absolute path"):
+        await load("~/cat.png", Path("/"))
+    with pytest.raises(InvalidArgumentsError, match=r"files\.allowed_dirs"):
+        await load("/somewhere/cat.png", Path("~/pictures"))
+
+
 async def test_data_and_https_urls_need_no_setting_and_nothing_is_fetched() -> None:
     assert await load(DATA_URL, None) == FileData("data.png", "image/png", PNG)
     assert await load("https://example.com/cat.png?a=1", None) == FileURL("https://example.com/cat.png?a=1")

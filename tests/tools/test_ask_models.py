@@ -76,6 +76,16 @@ async def test_a_model_that_fails_or_is_unknown_leaves_the_others_their_answers(
     assert (unknown["error"]["code"], unknown["error"]["billed"]) == ("unknown_model", "no")
 
 
+async def test_whether_a_model_exists_that_access_does_not_allow_is_not_told(emulator: Emulator) -> None:
+    arguments = {"models": ["fault-500", "no-such-model", "house-chat"], "prompt": "Hi"}
+    result = await ask(emulator, arguments, access={"models": ["house-*"]})
+
+    *denied, answered = answer_of(result)["answers"]
+    assert [one["error"]["code"] for one in denied] == ["permission_denied"] * 2
+    assert answered["text"]
+    assert not any("fault-500" in request.path for request in emulator.requests)
+
+
 async def test_a_model_that_cannot_be_looked_up_is_not_called_unknown() -> None:
     class Down(Platform):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

@@ -194,7 +194,7 @@ async def test_a_running_call_of_another_process_is_joined(emulator: Emulator) -
 async def test_a_long_call_of_another_process_says_how_to_wait_on(
     emulator: Emulator, arguments: dict[str, Any], key: str, advice: str
 ) -> None:
-    other = LocalKeys(default_keys())
+    other = LocalKeys(default_keys(), lease_seconds=3600)
     other.claim(key_digest("", "demo", key), arguments_digest("run_model", RUN), "call_of_another_process")
     async with connect(leading_to(emulator, models=[CHAT], limits={"detach_after_seconds": 0.05})) as client:
         result = await client.call_tool("run_model", {**RUN, **arguments}, meta=CLAUDE)  # type: ignore[arg-type] # other names are allowed
@@ -268,7 +268,7 @@ async def test_a_key_belongs_to_its_caller(emulator: Emulator) -> None:
 async def test_a_repetition_that_is_cancelled_while_it_waits_for_another_process_leaves_nothing(
     emulator: Emulator,
 ) -> None:
-    other = LocalKeys(default_keys())
+    other = LocalKeys(default_keys(), lease_seconds=3600)
     digest = key_digest("", "demo", f"client {CLAUDE['claudecode/toolUseId']}")
     other.claim(digest, arguments_digest("house-chat", PROMPT), "call_of_another_process")
     async with connect(leading_to(emulator, models=[CHAT])) as client:
@@ -406,7 +406,7 @@ class Away:
 async def test_the_end_of_a_server_tries_keys_that_cannot_be_used_once() -> None:
     """Each try may wait for seconds until a file is free."""
     away: Any = Away()
-    once = PaidOnce(away)
+    once = PaidOnce(away, lease_seconds=3600)
     for number in range(5):
         once.adopt(f"key_{number}", "arguments", f"call_{number}")
         await once.finish(f"key_{number}", f"call_{number}", types.CallToolResult(content=[]))

@@ -75,23 +75,28 @@ async def write_media_file(
     uri = call_uri(context.call_id, media.pointer)
     size = f"{len(media.data):,} bytes"
     if is_asked:
+        # The resource is the part of the answer that has them.
+        it, verb, kept = "They", "are", "As the endpoint sent them, they are for a limited time"
         size = f"The vectors are {size} of JSON."
     else:
+        it, verb, kept = "It", "is", "For a limited time it is"
         size = f"The {shown_media_type(media.media_type)} of {size} is too large for this result."
     if store is None:
-        return link_block(media, uri, name), f"{size} For a limited time it is the resource {uri}."
+        return link_block(media, uri, name), f"{size} {kept} the resource {uri}."
     try:
         if output_dir is None:
             path = await store.put_file(context.call_id, name, media.data)
-            place = f"It is in the file {path}, which is deleted later; set `files.output_dir` to keep such files."
+            place = (
+                f"{it} {verb} in the file {path}, which is deleted later; set `files.output_dir` to keep such files."
+            )
         else:
             path = await anyio.to_thread.run_sync(_write, output_dir, name, media.data)
-            place = f"It is in the file {path}."
+            place = f"{it} {verb} in the file {path}."
     except (OSError, RuntimeError) as error:
         # The second one: this user has no home directory.
         reason = getattr(error, "strerror", None) or str(error).rstrip(".")
-        place = f"It could not be written to a file: {reason}."
-    return link_block(media, uri, name), f"{size} {place} For a limited time it is also the resource {uri}."
+        place = f"{it} could not be written to a file: {reason}."
+    return link_block(media, uri, name), f"{size} {place} {kept} also the resource {uri}."
 
 
 def _write(folder: str, name: str, data: bytes) -> Path:

@@ -165,6 +165,8 @@ async def test_embeddings_return_whole_vectors_or_a_file_with_them(emulator: Emu
     assert written == [pytest.approx(vectors["data"][0]["embedding"], abs=1e-6)]
     assert json.loads(text_of(result))["dimensions"] == len(written[0])
     assert "too large" not in sentence
+    assert " of JSON. They are in the file /" in sentence
+    assert "As the endpoint sent them, they are for a limited time also the resource blaxel://calls/" in sentence
 
 
 async def test_too_many_texts_to_compare_are_rejected_before_they_are_sent(emulator: Emulator) -> None:
