@@ -29,6 +29,7 @@ from blaxel_mcp.budget.figures import (
 from blaxel_mcp.budget.ledger import KEPT_DAYS, Ledger, LedgerError, default_ledger
 from blaxel_mcp.budget.shared.engine import TAG, Command, Engine, SharedStateError, hashed
 from blaxel_mcp.budget.shared.state import Heartbeat
+from blaxel_mcp.budget.tables import KEPT_CALLS
 
 _EPOCH, _LEASES = f"{TAG}:budget:epoch", f"{TAG}:budget:leases"
 
@@ -184,6 +185,10 @@ class RedisLedger(Ledger):
 
     def _beat(self) -> None:
         self._records.flush()
+        if self._records.failure:
+            # It may be unusable for as long as the process lives, as on a machine without a folder to write into.
+            for entry in self._records.take_deferred()[-KEPT_CALLS:]:
+                self._records.defer(entry)
         if self._deferred:
             try:
                 self.write(())

@@ -1,5 +1,6 @@
 """A budget in Redis: counted once, never over its caps, and right again after each failure of the engine."""
 
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,6 +17,7 @@ from blaxel_mcp.budget.figures import Cap, Entry, Reservation, UsageTotals, Used
 from blaxel_mcp.budget.ledger import LedgerError
 from blaxel_mcp.budget.redis_ledger import RedisLedger
 from blaxel_mcp.budget.shared.engine import Engine
+from blaxel_mcp.budget.tables import KEPT_CALLS
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.emulator import Emulator
 from tests.replicas.engines import RedisServer, leases_in, needs_redis
@@ -87,6 +89,31 @@ def test_the_usage_of_a_caller_is_kept_by_itself_too(ledger: RedisLedger) -> Non
         "caller:a": 1,
         "caller:b": 1,
     }
+
+
+def test_records_that_this_machine_cannot_keep_do_not_pile_up(
+    redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    (Path.home() / "records.sqlite3").write_bytes(b"no database" * 100)
+    with ledger_in(redis) as ledger:
+        entries = [Entry(reservation(f"call_{number}"), record="{}") for number in range(KEPT_CALLS + 500)]
+        reserve(ledger, reservation("running"))
+        ledger.write(entries)
+        del entries
+        while sum(isinstance(each, Entry) for each in gc.get_objects()) > KEPT_CALLS + 10:
+            pass
+        until = leases_until(redis)
+        while leases_until(redis) == until:
+            pass
+
+    (warning,) = [each.getMessage() for each in caplog.records if "not written yet" in each.getMessage()]
+    assert "records.sqlite3 cannot be used: file is not a database" in warning
+
+
+def leases_until(redis: RedisServer) -> float:
+    """Return when the only lease ends."""
+    with redis.client() as client:
+        return leases_in(client, "{blaxel-mcp}:budget:leases")
 
 
 def test_reserving_and_settling_twice_count_once(ledger: RedisLedger) -> None:
