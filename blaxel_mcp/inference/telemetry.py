@@ -101,13 +101,13 @@ class Telemetry:
         totals = next((totals for each in spending if (totals := each.totals_today()) is not None), None)
         if totals is None:
             return
-        for unit, used, held in (
+        for unit, used, reserved in (
             ("calls", totals.calls, 0),
             ("tokens", totals.total_tokens, totals.held_tokens),
             ("usd", totals.nano_usd / 1e9, totals.held_nano_usd / 1e9),
         ):
             yield Measurement(instruments.BUDGET_USED, used, {"blaxel.budget.unit": unit})
-            yield Measurement(instruments.BUDGET_HELD, held, {"blaxel.budget.unit": unit})
+            yield Measurement(instruments.BUDGET_HELD, reserved, {"blaxel.budget.unit": unit})
         yield Measurement(instruments.CALLS_LOST, totals.failed_maybe_billed, {})
 
 
