@@ -20,7 +20,7 @@ from blaxel_mcp.budget.shared.engine import Engine
 from blaxel_mcp.budget.tables import KEPT_CALLS
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.emulator import Emulator
-from tests.replicas.engines import RedisServer, leases_in, needs_redis
+from tests.replicas.engines import RedisServer, leases_in, needs_redis, running_redis
 from tests.support.connecting import connect, error_of, inference_requests, leading_to, receipt_of, text_of
 from tests.support.held import HeldAnswers
 from tests.support.ledgers import reserve, settle
@@ -221,6 +221,22 @@ def test_a_crash_of_the_engine_loses_nothing_that_it_acknowledged(redis: RedisSe
     assert ledger.used(today(), "")[KEY].calls == 50
 
 
+def test_after_a_failover_calls_are_counted_by_the_new_primary(redis: RedisServer, tmp_path: Path) -> None:
+    with running_redis(tmp_path) as other, redis.behind_a_gate() as gate:
+        ledger = RedisLedger(Engine(SecretStr(gate.url)), lease_seconds=LEASE_SECONDS, records=tmp_path / "records")
+        reserve(ledger, reservation("before"))
+        with redis.client() as client:
+            client.replicaof("127.0.0.1", str(other.port))
+        gate.lead_to(other)
+        with pytest.raises(LedgerError, match="is a read-only replica"):
+            reserve(ledger, reservation("meanwhile"))
+        reserve(ledger, reservation("after"))
+        used = ledger.used(today(), "")
+        ledger.close()
+
+    assert used[KEY].calls == 1
+
+
 def test_an_emptied_engine_is_told_and_loses_no_later_call(redis: RedisServer, ledger: RedisLedger) -> None:
     reserve(ledger, reservation(), accept)
     redis.empty()
@@ -277,7 +293,7 @@ async def test_a_call_under_a_cap_is_refused_while_the_engine_is_full(emulator: 
         result = await client.call_tool("house-chat", {"prompt": "Hi"})
 
     assert error_of(refused)["code"] == "budget_exceeded"
-    assert f"{redis.address} refused a command" in text_of(refused)
+    assert f"{redis.address} is full" in text_of(refused)
     assert receipt_of(result)["budget"]["all"]["calls"]["used"] == 1
     assert len(inference_requests(emulator.requests)) == 1
 
