@@ -1,18 +1,20 @@
-"""Daily caps on calls, tokens and cost: whether one more call fits, and the error if it does not.
+"""Daily caps on calls, tokens and cost: whether one more call fits, the error if it does not, and the usage report.
 
 These are pure functions: `inference.spending` supplies the usage, from the ledger, and the time.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 from blaxel_mcp.budget.estimates import Estimate
-from blaxel_mcp.budget.figures import NANO, Cap, ModelKey, UsageTotals
+from blaxel_mcp.budget.figures import NANO, Cap, ModelDay, ModelKey, UsageTotals
 from blaxel_mcp.budget.prices import configured_price
 from blaxel_mcp.core.exceptions import BlaxelError
+from blaxel_mcp.core.redaction import visible
 from blaxel_mcp.settings.limits import CapSettings
 from blaxel_mcp.settings.models import ModelSettings
 
@@ -208,4 +210,65 @@ def _usage_of(caps: CapSettings, totals: UsageTotals) -> dict[str, Any]:
         "calls": {"used": counted["calls"], "cap": caps.calls_per_day},
         "tokens": {"used": counted["tokens"], "cap": caps.tokens_per_day},
         "usd": {"used": counted["nano_usd"] / NANO, "cap": caps.usd_per_day},
+    }
+
+
+_REPORTED = (
+    *("failed", "failed_maybe_billed", "without_tokens", "without_price"),
+    *("input_tokens", "output_tokens", "total_tokens"),
+)
+
+
+def usage_report(
+    days: Sequence[ModelDay],
+    clients: Mapping[str, UsageTotals],
+    budget: dict[str, Any],
+    *,
+    now: datetime,
+    ledger: str,
+    problem: str | None,
+) -> dict[str, Any]:
+    """Return days and clients as `Ledger` returns them, and today's budget, as JSON values, the latest day first.
+
+    The ledger is its path, and the problem says why it cannot be used.
+    """
+    return {
+        "today": day_of(now),
+        "resets_at": next_midnight(now).isoformat(timespec="seconds"),
+        "budget": budget,
+        "days": [_day_report(day, list(models)) for day, models in groupby(days, lambda entry: entry.day)],
+        "clients": [
+            {
+                "client": visible(client) or None,
+                "calls": totals.calls,
+                "total_tokens": totals.total_tokens,
+                "cost_usd": totals.nano_usd / NANO if totals.nano_usd else None,
+            }
+            for client, totals in clients.items()
+        ],
+        "ledger": ledger,
+        "problem": problem,
+    }
+
+
+def _day_report(day: str, models: list[ModelDay]) -> dict[str, Any]:
+    totals = sum((entry.totals for entry in models), UsageTotals())
+    return {
+        "day": day,
+        **_fields(totals, sum(entry.unsettled for entry in models)),
+        "models": [
+            {"model": entry.key[1], "workspace": entry.key[0], **_fields(entry.totals, entry.unsettled)}
+            for entry in models
+        ],
+    }
+
+
+def _fields(totals: UsageTotals, unsettled: int) -> dict[str, Any]:
+    """Return the fields of a row; `calls` includes unsettled ones, and `cost_usd` is null if no cost is known."""
+    has_cost = totals.nano_usd > 0 or totals.calls - totals.failed > totals.without_price
+    return {
+        "calls": totals.calls + unsettled,
+        "unsettled": unsettled,
+        **{name: getattr(totals, name) for name in _REPORTED},
+        "cost_usd": totals.nano_usd / NANO if has_cost else None,
     }

@@ -100,8 +100,10 @@ class Ledger:
             try:
                 self.write(())
             except LedgerError as error:
+                # A busy server flushes several times in a second.
+                if str(error) != str(self.failure):
+                    logger.warning("%s Calls that were not written yet: %d.", error, len(self._deferred))
                 self.failure = error
-                logger.warning("%s Calls that were not written yet: %d.", error, len(self._deferred))
 
     def used(self, day: str, account: str) -> Used:
         """Return the usage of a day."""

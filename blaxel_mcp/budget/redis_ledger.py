@@ -29,6 +29,7 @@ from blaxel_mcp.budget.figures import (
 from blaxel_mcp.budget.ledger import KEPT_DAYS, Ledger, LedgerError, default_ledger
 from blaxel_mcp.budget.shared.engine import TAG, Command, Engine, SharedStateError, hashed
 from blaxel_mcp.budget.shared.state import Heartbeat
+from blaxel_mcp.budget.tables import KEPT_CALLS
 
 _EPOCH, _LEASES = f"{TAG}:budget:epoch", f"{TAG}:budget:leases"
 
@@ -135,12 +136,12 @@ class RedisLedger(Ledger):
     def _command(self, entry: Entry) -> Command:
         reservation = entry.reservation
         call_id, model = _id_of(reservation), "|".join(reservation.key)
-        held, day = _held_key(call_id), _day_key(reservation.day, reservation.account)
+        reservation_key, day = _held_key(call_id), _day_key(reservation.day, reservation.account)
         if entry.check is not None:
             caps = json.dumps([asdict(cap) for cap in reservation.caps])
             return Command(
                 redis_scripts.RESERVE,
-                (_EPOCH, _LEASES, held, day),
+                (_EPOCH, _LEASES, reservation_key, day),
                 (
                     *(call_id, self._owner, secrets.token_hex(8), self._lease_ms, _DAY_SECONDS),
                     *(model, reservation.tokens, reservation.nano_usd, caps),
@@ -151,7 +152,7 @@ class RedisLedger(Ledger):
         figures = zip(COLUMNS, values_of(totals), strict=True)
         return Command(
             redis_scripts.SETTLE,
-            (_LEASES, held, day, *(_clients_key(reservation.day, account) for account in accounts)),
+            (_LEASES, reservation_key, day, *(_clients_key(reservation.day, account) for account in accounts)),
             (
                 *(call_id, model, _SETTLED_SECONDS, _DAY_SECONDS, "0" if entry.usage is None else "1"),
                 *(entry.client, totals.total_tokens, totals.nano_usd),
@@ -184,6 +185,10 @@ class RedisLedger(Ledger):
 
     def _beat(self) -> None:
         self._records.flush()
+        if self._records.failure:
+            # It may be unusable for as long as the process lives, as on a machine without a folder to write into.
+            for entry in self._records.take_deferred()[-KEPT_CALLS:]:
+                self._records.defer(entry)
         if self._deferred:
             try:
                 self.write(())

@@ -21,14 +21,14 @@ end
 """
 
 RESERVE = f"""{NOW_LUA}{_BOOKS}
-local epoch_key, leases, held, day = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local epoch_key, leases, key, day = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local id, owner, new_epoch, lease_ms, day_seconds = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local model, tokens, nano, caps = ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8]), cjson.decode(ARGV[9])
 redis.call('SET', epoch_key, new_epoch, 'NX')
 local epoch, fields = redis.call('GET', epoch_key), redis.call('HGETALL', day)
-if redis.call('EXISTS', held) == 1 then
+if redis.call('EXISTS', key) == 1 then
   -- The same owner sends it twice when a connection broke before the answer.
-  local mine = redis.call('HGET', held, 'owner') == owner and redis.call('HGET', held, 'state') == 'held'
+  local mine = redis.call('HGET', key, 'owner') == owner and redis.call('HGET', key, 'state') == 'held'
   return {{mine and 'held' or 'repeated', epoch, fields}}
 end
 local columns = {{
@@ -52,18 +52,18 @@ for _, cap in ipairs(caps) do
 end
 hold(day, model, tokens, nano, 1)
 redis.call('EXPIRE', day, day_seconds)
-redis.call('HSET', held, 'state', 'held', 'owner', owner, 'day', day, 'model', model, 'tokens', tokens, 'nano', nano)
-redis.call('EXPIRE', held, day_seconds)
+redis.call('HSET', key, 'state', 'held', 'owner', owner, 'day', day, 'model', model, 'tokens', tokens, 'nano', nano)
+redis.call('EXPIRE', key, day_seconds)
 redis.call('ZADD', leases, now + lease_ms, id)
 return {{'held', epoch, fields}}
 """
 """Reserves a call if all caps allow it; returns `held`, `repeated` or `refused`, the epoch, and the day's figures."""
 
 SETTLE = f"""{_BOOKS}
-local leases, held, day = KEYS[1], KEYS[2], KEYS[3]
+local leases, key, day = KEYS[1], KEYS[2], KEYS[3]
 local id, model, settled_seconds, day_seconds, was_sent = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 local client, all_tokens, all_nano = ARGV[6], ARGV[7], ARGV[8]
-local record = redis.call('HMGET', held, 'state', 'tokens', 'nano')
+local record = redis.call('HMGET', key, 'state', 'tokens', 'nano')
 local state, tokens, nano = record[1], tonumber(record[2]), tonumber(record[3])
 if state ~= 'settled' then
   -- Without a state, the engine was emptied after the call was reserved.
@@ -79,8 +79,8 @@ if state ~= 'settled' then
     end
   end
   redis.call('EXPIRE', day, day_seconds)
-  redis.call('HSET', held, 'state', 'settled')
-  redis.call('EXPIRE', held, settled_seconds)
+  redis.call('HSET', key, 'state', 'settled')
+  redis.call('EXPIRE', key, settled_seconds)
   redis.call('ZREM', leases, id)
 end
 return redis.call('HGETALL', day)
@@ -90,12 +90,12 @@ return redis.call('HGETALL', day)
 SWEEP = f"""{NOW_LUA}{_BOOKS}
 local expired = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, ARGV[2])
 for _, id in ipairs(expired) do
-  local held = ARGV[1] .. id
-  local record = redis.call('HMGET', held, 'state', 'day', 'model', 'tokens', 'nano')
+  local key = ARGV[1] .. id
+  local record = redis.call('HMGET', key, 'state', 'day', 'model', 'tokens', 'nano')
   if record[1] == 'held' then
     hold(record[2], record[3], tonumber(record[4]), tonumber(record[5]), -1)
     lose(record[2], record[3], tonumber(record[4]), tonumber(record[5]), 1)
-    redis.call('HSET', held, 'state', 'lost')
+    redis.call('HSET', key, 'state', 'lost')
   end
   redis.call('ZREM', KEYS[1], id)
 end

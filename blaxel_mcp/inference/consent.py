@@ -75,7 +75,9 @@ async def agree_together(spending: "Spending", context: "CallContext", calls: Se
     if context.asker is None or not (any(questions) or (limit is not None and usd > limit)):
         return
     for call in calls:
-        await spending.preview(call)
+        # As above: then all of them are refused.
+        if await spending.preview(call) is not None:
+            return
     together = SpendingQuestion(
         model=", ".join(call.model or "" for call in calls),
         usd=None if any(question and question.usd is None for question in questions) else usd,

@@ -143,9 +143,7 @@ def _as_spelled(folder: str, path: str) -> str:
         if not exact.exists():
             wanted = unicodedata.normalize("NFKC", part)
             with suppress(OSError):
-                same = [
-                    found for found in Path(folder).iterdir() if unicodedata.normalize("NFKC", found.name) == wanted
-                ]
+                same = [each for each in Path(folder).iterdir() if unicodedata.normalize("NFKC", each.name) == wanted]
                 exact = same[0] if len(same) == 1 else exact
         folder = str(exact)
     return folder

@@ -41,7 +41,7 @@ _LABEL_CHARS = 200
 """An answer with less text and without usage may come from a model that knows no tokens."""
 
 _READ_INLINE_BYTES = 1024 * 1024
-"""A larger answer is parsed in a thread: it may take seconds."""
+"""A larger answer is parsed and measured in a thread: it may take seconds."""
 
 
 class Inference:
@@ -87,7 +87,9 @@ class Inference:
                 answer = await self._send(prepared, call, idempotent=bool(model and model.idempotent))
                 if context.earlier_attempt_billed:
                     context.notes.append("an attempt before the one that was answered may have been billed too")
-                context.usage = _usage_of(answer, context, prepared)
+                measure = partial(_usage_of, answer, context, prepared)
+                is_short = isinstance(answer, BinaryAnswer) or len(answer.text) <= _READ_INLINE_BYTES
+                context.usage = measure() if is_short else await anyio.to_thread.run_sync(measure)
                 context.price = context.price or await self._table_price(context, answer)
                 if context.price is None and context.record is None and model and model.price:
                     # The request then probably has the provider's name of this model.

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from copy import copy
-from dataclasses import dataclass
 from functools import partial
 
 import anyio
@@ -35,6 +34,7 @@ class CallLimits:
 
     Attributes:
         figures: Everything in the settings that the limits depend on.
+        all_slots: The slots of all calls; limits that count together share them.
     """
 
     def __init__(
@@ -55,14 +55,15 @@ class CallLimits:
         self._now = now
         self._sleep = sleep
         self._caller = ""
-        self._all = self._slots(limits.max_concurrency)
+        self.all_slots = self._slots(limits.max_concurrency)
         self._models: dict[tuple[str | None, str | None, int], FairSemaphore] = {}
         self._rates = [RateLimiter(limits.calls_per_minute, now, sleep)] if limits.calls_per_minute else []
         self._queued: Counter[str] = Counter()
 
-    def load(self) -> "Load":
-        """Return how many calls hold a slot and how many wait for one, those of all callers together."""
-        return Load(id(self._all), self._all.taken, self._queued.total())
+    @property
+    def queued(self) -> int:
+        """How many calls wait for a slot, those of all callers together."""
+        return self._queued.total()
 
     def continuing(self, earlier: "CallLimits | None") -> "CallLimits":
         """Return earlier limits if they are the same as these, so that an edit of other settings forgets no call."""
@@ -86,7 +87,7 @@ class CallLimits:
         Raises:
             BlaxelError: `busy`: the queue, or the caller's share of it, is full.
         """
-        semaphores = [self._all]
+        semaphores = [self.all_slots]
         if limit is not None:
             # Acquired first, so that a call that waits for its model's slot does not hold a global one.
             key = (context.workspace, context.model, limit)
@@ -163,15 +164,6 @@ class CallLimits:
                 "your share of the slots is taken, and so is your share of the queue",
                 hint="Try again when some of your running calls have finished.",
             )
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """How many calls hold a slot and how many wait for one; `limits` is the same for all that count together."""
-
-    limits: int
-    running: int
-    queued: int
 
 
 def _half(count: int) -> int:

@@ -126,6 +126,6 @@ class SharedLimits:
 
     def _beat(self) -> None:
         with self._lock:
-            held = [(key, call_id) for call_id, keys in self._held.items() for key in keys]
-        if held:
-            self._engine.run(_BEAT, [key for key, _ in held], self._lease_ms, *(call_id for _, call_id in held))
+            leases = [(key, call_id) for call_id, keys in self._held.items() for key in keys]
+        if leases:
+            self._engine.run(_BEAT, [key for key, _ in leases], self._lease_ms, *(call_id for _, call_id in leases))

@@ -10,12 +10,11 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from blaxel_mcp.budget.caps import Budget, day_of
+from blaxel_mcp.budget.caps import Budget, day_of, usage_report
 from blaxel_mcp.budget.estimates import answered_totals, failed_totals
 from blaxel_mcp.budget.figures import Entry, ModelKey, Reservation, UsageTotals, Used
 from blaxel_mcp.budget.ledger import KEPT_DAYS, LedgerError
 from blaxel_mcp.budget.open_ledgers import SETTLE_SECONDS, GroupCommit, LedgerInUse
-from blaxel_mcp.budget.report import usage_report
 from blaxel_mcp.budget.shared.engine import hashed
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError

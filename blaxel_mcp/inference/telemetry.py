@@ -90,9 +90,9 @@ class Telemetry:
     def _read_calls(self) -> Iterator[Measurement]:
         # The callers of a server share their limits, and each has an object of its own for them.
         with self._watching:
-            loads = {load.limits: load for load in (limits.load() for limits in self._limits)}.values()
-        yield Measurement(instruments.CALLS_RUNNING, sum(load.running for load in loads), {})
-        yield Measurement(instruments.CALLS_QUEUED, sum(load.queued for load in loads), {})
+            shared = {limits.all_slots: limits for limits in self._limits}
+        yield Measurement(instruments.CALLS_RUNNING, sum(slots.taken for slots in shared), {})
+        yield Measurement(instruments.CALLS_QUEUED, sum(limits.queued for limits in shared.values()), {})
 
     def _read_budget(self) -> Iterator[Measurement]:
         # The owner's count in one ledger, and one may have fallen back to memory.
@@ -101,13 +101,13 @@ class Telemetry:
         totals = next((totals for each in spending if (totals := each.totals_today()) is not None), None)
         if totals is None:
             return
-        for unit, used, held in (
+        for unit, used, reserved in (
             ("calls", totals.calls, 0),
             ("tokens", totals.total_tokens, totals.held_tokens),
             ("usd", totals.nano_usd / 1e9, totals.held_nano_usd / 1e9),
         ):
             yield Measurement(instruments.BUDGET_USED, used, {"blaxel.budget.unit": unit})
-            yield Measurement(instruments.BUDGET_HELD, held, {"blaxel.budget.unit": unit})
+            yield Measurement(instruments.BUDGET_HELD, reserved, {"blaxel.budget.unit": unit})
         yield Measurement(instruments.CALLS_LOST, totals.failed_maybe_billed, {})
 
 

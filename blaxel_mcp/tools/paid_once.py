@@ -126,7 +126,7 @@ class PaidOnce:
                 await anyio.to_thread.run_sync(self._take_late, key, call)
             if call.has_key is False:
                 raise BlaxelError(
-                    f"The call was not sent: another server has begun a call with this key ({CALL_KEY}, or the "
+                    f"The call was not sent: another process has begun a call with this key ({CALL_KEY}, or the "
                     "client's own id of the call).",
                     code="busy",
                     hint="Repeat it with the same key: it then gets the result of that call, and is not billed again.",

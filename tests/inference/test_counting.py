@@ -1,14 +1,17 @@
 """Spending that must count: usage that is missing or false, answers that break off, attempts that were billed."""
 
+import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx
 import pytest
 
 from blaxel_mcp.core import json_text
 from blaxel_mcp.emulator import Emulator
+from blaxel_mcp.inference.answers import JSONAnswer, written_characters
 from tests.support.connecting import connect, error_of, inference_requests, leading_to, receipt_of
 from tests.support.leaks import Client
 
@@ -51,6 +54,31 @@ def streamed(usage: Any, *, ends: bool = True) -> Answer:
     lines += ["[DONE]"] if ends else []
     text = "".join(f"data: {line}\n\n" for line in lines)
     return lambda _: httpx.Response(200, text=text, headers={"content-type": "text/event-stream"})
+
+
+async def test_an_answer_of_a_million_texts_is_measured_while_others_are_served(emulator: Emulator) -> None:
+    texts = ["ab"] * 1_000_000
+    content = json_text.dump(texts)
+    began = time.thread_time()
+    written_characters(JSONAnswer(content, texts), None)
+    seconds, longest = time.thread_time() - began, 0.0
+
+    async def turns() -> None:
+        nonlocal longest
+        while True:
+            began = time.thread_time()
+            await anyio.lowlevel.checkpoint()
+            longest = max(longest, time.thread_time() - began)
+
+    transport = answering(lambda _: httpx.Response(200, text=content, headers={"content-type": "application/json"}))
+    config = leading_to(emulator, discovery={"enabled": False})
+    async with connect(config, transport=transport) as client, anyio.create_task_group() as group:
+        group.start_soon(turns)
+        result = await client.call_tool("run_model", {"model": "anything", "data": {"inputs": "x"}})
+        group.cancel_scope.cancel()
+
+    assert receipt_of(result)["usage"]["estimated"]
+    assert longest < seconds / 2
 
 
 USAGES = [

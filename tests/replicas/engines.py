@@ -166,6 +166,10 @@ class Gate:
         """Let connections through again."""
         self._opened.set()
 
+    def lead_to(self, server: RedisServer) -> None:
+        """Lead new connections to another server, as a name does after a failover."""
+        self._server = server
+
     def end(self) -> None:
         """Stop."""
         self._listener.shutdown(socket.SHUT_RDWR)

@@ -1,5 +1,6 @@
 """A budget in Redis: counted once, never over its caps, and right again after each failure of the engine."""
 
+import gc
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,9 +17,10 @@ from blaxel_mcp.budget.figures import Cap, Entry, Reservation, UsageTotals, Used
 from blaxel_mcp.budget.ledger import LedgerError
 from blaxel_mcp.budget.redis_ledger import RedisLedger
 from blaxel_mcp.budget.shared.engine import Engine
+from blaxel_mcp.budget.tables import KEPT_CALLS
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.emulator import Emulator
-from tests.replicas.engines import RedisServer, leases_in, needs_redis
+from tests.replicas.engines import RedisServer, leases_in, needs_redis, running_redis
 from tests.support.connecting import connect, error_of, inference_requests, leading_to, receipt_of, text_of
 from tests.support.held import HeldAnswers
 from tests.support.ledgers import reserve, settle
@@ -87,6 +89,31 @@ def test_the_usage_of_a_caller_is_kept_by_itself_too(ledger: RedisLedger) -> Non
         "caller:a": 1,
         "caller:b": 1,
     }
+
+
+def test_records_that_this_machine_cannot_keep_do_not_pile_up(
+    redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    (Path.home() / "records.sqlite3").write_bytes(b"no database" * 100)
+    with ledger_in(redis) as ledger:
+        entries = [Entry(reservation(f"call_{number}"), record="{}") for number in range(KEPT_CALLS + 500)]
+        reserve(ledger, reservation("running"))
+        ledger.write(entries)
+        del entries
+        while sum(isinstance(each, Entry) for each in gc.get_objects()) > KEPT_CALLS + 10:
+            pass
+        until = leases_until(redis)
+        while leases_until(redis) == until:
+            pass
+
+    (warning,) = [each.getMessage() for each in caplog.records if "not written yet" in each.getMessage()]
+    assert "records.sqlite3 cannot be used: file is not a database" in warning
+
+
+def leases_until(redis: RedisServer) -> float:
+    """Return when the only lease ends."""
+    with redis.client() as client:
+        return leases_in(client, "{blaxel-mcp}:budget:leases")
 
 
 def test_reserving_and_settling_twice_count_once(ledger: RedisLedger) -> None:
@@ -194,6 +221,22 @@ def test_a_crash_of_the_engine_loses_nothing_that_it_acknowledged(redis: RedisSe
     assert ledger.used(today(), "")[KEY].calls == 50
 
 
+def test_after_a_failover_calls_are_counted_by_the_new_primary(redis: RedisServer, tmp_path: Path) -> None:
+    with running_redis(tmp_path) as other, redis.behind_a_gate() as gate:
+        ledger = RedisLedger(Engine(SecretStr(gate.url)), lease_seconds=LEASE_SECONDS, records=tmp_path / "records")
+        reserve(ledger, reservation("before"))
+        with redis.client() as client:
+            client.replicaof("127.0.0.1", str(other.port))
+        gate.lead_to(other)
+        with pytest.raises(LedgerError, match="is a read-only replica"):
+            reserve(ledger, reservation("meanwhile"))
+        reserve(ledger, reservation("after"))
+        used = ledger.used(today(), "")
+        ledger.close()
+
+    assert used[KEY].calls == 1
+
+
 def test_an_emptied_engine_is_told_and_loses_no_later_call(redis: RedisServer, ledger: RedisLedger) -> None:
     reserve(ledger, reservation(), accept)
     redis.empty()
@@ -250,7 +293,7 @@ async def test_a_call_under_a_cap_is_refused_while_the_engine_is_full(emulator: 
         result = await client.call_tool("house-chat", {"prompt": "Hi"})
 
     assert error_of(refused)["code"] == "budget_exceeded"
-    assert f"{redis.address} refused a command" in text_of(refused)
+    assert f"{redis.address} is full" in text_of(refused)
     assert receipt_of(result)["budget"]["all"]["calls"]["used"] == 1
     assert len(inference_requests(emulator.requests)) == 1
 

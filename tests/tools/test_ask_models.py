@@ -210,6 +210,19 @@ async def test_a_person_is_asked_once_for_all_calls(emulator: Emulator) -> None:
     assert len(answer_of(result)["answers"]) == 2
 
 
+async def test_nobody_is_asked_for_calls_that_the_budget_refuses_anyway(emulator: Emulator) -> None:
+    person = Person()
+    claude = {**CLAUDE, "price": {"input": 1000, "output": 1000}}
+    config = leading_to(emulator, models=[CHAT, claude], budget={"ask_over_usd": 1.5, "usd_per_day": 1})
+    with anyio.fail_after(30):
+        async with Client(build_server(config), elicitation_callback=person.answer) as client:
+            result = await client.call_tool("ask_models", QUESTION)
+
+    assert error_of(result)["code"] == "budget_exceeded"
+    assert person.asked == []
+    assert inference_requests(emulator.requests) == []
+
+
 async def test_cancelling_the_call_ends_every_call_upstream(emulator: Emulator) -> None:
     slow = [{"name": f"fault-slow-{seconds}s", "api": "chat-completions"} for seconds in (30, 31)]
     arguments = {"models": [model["name"] for model in slow], "prompt": "Hi"}

@@ -34,6 +34,16 @@ _PAUSE_SECONDS = 1.0
 
 _LISTEN_SECONDS = 1.0
 
+_REASONS = {
+    "AuthenticationError": "rejects the user or the password in its URL",
+    "MaxClientsError": "has no connection left",
+    "NoPermissionError": "does not allow the user in its URL a command",
+    "OutOfMemoryError": "is full",
+    "ReadOnlyError": "is a read-only replica",
+    "TimeoutError": f"did not answer within {TIMEOUT_SECONDS:g} seconds",
+}
+"""Why an engine cannot be used, by the name of the library's exception."""
+
 NOW_LUA = """
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -142,7 +152,7 @@ class Engine:
 
     def _use(self, work: "Callable[[Redis], Any]") -> Any:
         # Imported here, as everywhere: see the module's docstring.
-        from redis.exceptions import RedisError, TimeoutError  # noqa: A004, PLC0415 - the library's own name
+        from redis.exceptions import ReadOnlyError, RedisError, TimeoutError  # noqa: A004, PLC0415 - the library's own name
 
         if time.monotonic() < self._paused_until:
             raise SharedStateError(f"{self.label} did not answer in time")
@@ -151,6 +161,9 @@ class Engine:
         except (RedisError, OSError) as error:
             if isinstance(error, TimeoutError):
                 self._paused_until = time.monotonic() + _PAUSE_SECONDS
+            if isinstance(error, ReadOnlyError):
+                # After a failover: the connections lead to the former primary until they are made anew.
+                self._connected().connection_pool.disconnect(inuse_connections=False)
             raise SharedStateError(f"{self.label} {_reason(error)}") from None
 
     def _connected(self) -> "Redis":
@@ -220,14 +233,13 @@ def require_extra() -> None:
 
 def _reason(error: Exception) -> str:
     """Return why the engine cannot be used. The library's own texts may quote the request."""
-    from redis.exceptions import AuthenticationError, ResponseError, TimeoutError  # noqa: A004, PLC0415
+    from redis.exceptions import ResponseError  # noqa: PLC0415
 
-    if isinstance(error, AuthenticationError):
-        return "rejects the user or the password in its URL"
-    if isinstance(error, TimeoutError):
-        return f"did not answer within {TIMEOUT_SECONDS:g} seconds"
+    for kind in type(error).__mro__:
+        if reason := _REASONS.get(kind.__name__):
+            return reason
     if isinstance(error, ResponseError):
-        return f"refused a command ({str(error).partition(' ')[0][:40]})"
+        return f"refused a command ({type(error).__name__}: {str(error).partition(' ')[0][:40]})"
     if "NO_CERTIFICATE" in str(error) or "No such file" in str(error):
         return "names a file in ssl_ca_certs that is missing or has no certificate"
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
