@@ -19,9 +19,9 @@ from urllib.request import getproxies
 
 import httpx
 
+from blaxel_mcp.client.connecting import Certificates
 from blaxel_mcp.client.direct_transport import DirectTransport
 from blaxel_mcp.client.errors.network import causes_of
-from blaxel_mcp.client.socket_stream import Certificates
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.hosts import DEFAULT_PORTS, is_loopback
 
