@@ -92,7 +92,7 @@ async def _connect_any(host: str, port: int, *, must_be_public: bool) -> SocketS
     """Connect to one of the addresses of a host; raises a group of the errors if there are several and none answers."""
     if _is_address(host):
         return await _connect_to(host, port)
-    addresses = [str(place[0]) for *_, place in _alternating(await _look_up(host, port))]
+    addresses = [str(place[0]) for *_, place in _alternating(await addresses_of(host, port))]
     if must_be_public:
         addresses = [address for address in addresses if is_public_address(address)]
         if not addresses:
@@ -155,7 +155,7 @@ def _alternating(addresses: list[Any]) -> Iterable[Any]:
     return filter(None, chain.from_iterable(zip_longest(of_six, others)))
 
 
-async def _look_up(host: str, port: int) -> list[Any]:
+async def addresses_of(host: str, port: int) -> list[Any]:
     """Return what `getaddrinfo` does, from a thread that nobody waits for once the caller is cancelled.
 
     asyncio's own takes one of a few threads, and at the end of the program waits for each: a resolver may need half a
