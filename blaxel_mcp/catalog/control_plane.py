@@ -14,8 +14,8 @@ import anyio
 from blaxel_mcp.catalog.records import ModelRecord, choose_path, needs_integration, read_model_list, read_record
 from blaxel_mcp.client.client import APIClient
 from blaxel_mcp.client.endpoints import check_model_name
-from blaxel_mcp.client.errors.network import control_plane_timed_out
 from blaxel_mcp.client.request import APIRequest
+from blaxel_mcp.client.trace import CallTrace, deadline
 from blaxel_mcp.core import json_text
 from blaxel_mcp.core.exceptions import BlaxelError, ConfigurationError, UpstreamError
 from blaxel_mcp.core.redaction import quote
@@ -112,12 +112,9 @@ class ControlPlane:
 
     async def list_models(self, workspace: str) -> list[ModelRecord]:
         """Return every model of a workspace, each name once; raises BlaxelError if a page could not be read."""
-        try:
-            with anyio.fail_after(LISTING_SECONDS):
-                records = await self._all_pages(workspace)
-                completed = [await self._with_path(workspace, record) for record in records.values()]
-        except TimeoutError:
-            raise control_plane_timed_out(LISTING_SECONDS) from None
+        with deadline(LISTING_SECONDS, CallTrace(runs_model=False)):
+            records = await self._all_pages(workspace)
+            completed = [await self._with_path(workspace, record) for record in records.values()]
         self._cache_list(workspace, completed, self._now() + self._settings.discovery.refresh_seconds)
         return completed
 

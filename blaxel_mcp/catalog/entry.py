@@ -207,22 +207,20 @@ def _api(model: ModelSettings, record: ModelRecord | None) -> ModelAPI:
         return api_named(model.api) or RAW
     if model.path is not None:
         return api_at(model.path) or RAW
-    return api_of(record) if record and _callable_path(record) is not None else RAW
+    return api_of(record) if record and _fitted(model_path(record)) is not None else RAW
 
 
 def _path(model: ModelSettings, api: ModelAPI, record: ModelRecord | None) -> str | None:
     if model.path is not None:
         return _normalized(model.path)
-    own = _callable_path(record) if record else None
+    own = _fitted(model_path(record)) if record else None
     if own is not None and (model.api is None or api.answers_at(own)):
         return own
-    path = api.endpoint_path(record.provider_model if record else None)
-    return None if path is None else _normalized(path)
+    return _fitted(api.endpoint_path(record.provider_model if record else None))
 
 
-def _callable_path(record: ModelRecord) -> str | None:
-    """Return the path of a record; None if the provider's id of the model makes it unfit for a URL."""
-    path = model_path(record)
+def _fitted(path: str | None) -> str | None:
+    """Return a path that depends on a record; None if the provider's id of the model makes it unfit for a URL."""
     try:
         return None if path is None else _normalized(path)
     except InvalidArgumentsError:

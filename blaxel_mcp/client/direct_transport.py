@@ -16,7 +16,8 @@ from contextlib import suppress
 import h11
 import httpx
 
-from blaxel_mcp.client.socket_stream import Certificates, SocketStream, WebOrigin, connect, origin_of
+from blaxel_mcp.client.connecting import Certificates, WebOrigin, connect, origin_of
+from blaxel_mcp.client.socket_stream import SocketStream
 from blaxel_mcp.client.trace import CallTrace, SendTracker
 
 _CLOSED = (httpx.NetworkError, httpx.RemoteProtocolError, h11.RemoteProtocolError)

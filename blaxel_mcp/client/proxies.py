@@ -19,9 +19,9 @@ from urllib.request import getproxies
 
 import httpx
 
+from blaxel_mcp.client.connecting import Certificates
 from blaxel_mcp.client.direct_transport import DirectTransport
 from blaxel_mcp.client.errors.network import causes_of
-from blaxel_mcp.client.socket_stream import Certificates
 from blaxel_mcp.core.exceptions import ConfigurationError
 from blaxel_mcp.core.hosts import DEFAULT_PORTS, is_loopback
 
@@ -124,9 +124,10 @@ def _problem_of(url: str) -> str | None:
     """Return why a proxy cannot be used, as the rest of a sentence; None if it can."""
     try:
         proxy = httpx.Proxy(url)
+        has_host = proxy.url.raw_host and (proxy.url.port or 0) <= _MAX_PORT
     except (ValueError, httpx.InvalidURL):
         return "it is not an http://, https:// or socks5:// URL"
-    if not proxy.url.host or (proxy.url.port or 0) > _MAX_PORT:
+    if not has_host:
         return "its URL has no valid host and port"
     if proxy.url.scheme in _SOCKS and find_spec("socksio") is None:
         return 'a SOCKS proxy needs the package socksio; install it with `pip install "blaxel-mcp[socks]"`'

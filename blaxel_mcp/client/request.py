@@ -46,7 +46,12 @@ class APIResponse:
 def parsed_url(url: str) -> httpx.URL:
     """Return a URL of HTTP with a host; raises httpx.InvalidURL or httpx.UnsupportedProtocol for any other text."""
     parsed = httpx.URL(url)
-    if parsed.scheme not in DEFAULT_PORTS or not parsed.host:
+    try:
+        # `host` would decode an international name, and raises an exception for one that is none.
+        has_host = bool(parsed.raw_host)
+    except UnicodeError as error:
+        raise httpx.InvalidURL(str(error)) from error
+    if parsed.scheme not in DEFAULT_PORTS or not has_host:
         raise httpx.UnsupportedProtocol("The URL is not an http:// or https:// URL with a host.")
     return parsed
 

@@ -120,7 +120,7 @@ def _encoded_query(parameters: JSONObject) -> str:
         query = urllib.parse.urlencode(texts)
         problem = query_problem(query) or ""
     if problem:
-        raise InvalidArgumentsError(f"The query cannot be sent: {problem}.", hint="Remove that character.")
+        raise InvalidArgumentsError(f"The query cannot be sent: {problem}.", hint="Correct that parameter.")
     return query
 
 

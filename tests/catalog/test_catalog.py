@@ -293,3 +293,11 @@ def test_models_that_differ_in_case_or_punctuation_stay_apart() -> None:
 def test_a_prefix_counts_against_the_length() -> None:
     assert tool_name("chat", prefix="acme_") == "acme_chat"
     assert len(tool_name("x" * 40, prefix="acme_")) == 40
+
+
+@pytest.mark.parametrize("provider_model", ["../x", "a%2fb", "a\\b"])
+def test_a_record_whose_provider_model_fits_no_url_leaves_the_other_models(provider_model: str) -> None:
+    odd = record("m", provider_model=provider_model)
+    catalog = built(odd, record("n"), models=[{"name": "m", "api": "generate-content"}], discovery={"enabled": True})
+
+    assert [(entry.name, entry.path) for entry in catalog.entries] == [("m", None), ("n", CHAT)]

@@ -652,6 +652,25 @@ async def test_server_that_speaks_no_tls_is_told_from_one_that_is_down() -> None
     assert (failed.value.code, failed.value.billed) == ("network_error", "no")
 
 
+def test_a_resolver_that_does_not_answer_holds_up_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_over, outlasted = threading.Event(), []
+
+    def no_answer(*_: object, **__: object) -> list[object]:
+        outlasted.append(not is_over.wait(60))
+        raise socket.gaierror
+
+    async def call() -> None:
+        async with APIClient(_configuration(limits={"connect_seconds": 0.2})) as client:
+            await client.send(_request("https://slow.example/x"), timeout_seconds=20)
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_answer)
+    with pytest.raises(BlaxelError, match=r"slow\.example could not be reached within 0\.2 seconds"):
+        asyncio.run(call())
+    is_over.set()
+
+    assert not any(outlasted)
+
+
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
 async def test_a_certificate_that_nobody_vouches_for_gets_no_key(host: str, tmp_path: Path) -> None:
     received = bytearray()

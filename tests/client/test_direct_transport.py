@@ -21,9 +21,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from blaxel_mcp.client.client import APIClient
+from blaxel_mcp.client.connecting import Certificates
 from blaxel_mcp.client.direct_transport import DirectTransport
 from blaxel_mcp.client.request import APIRequest, translate_error
-from blaxel_mcp.client.socket_stream import Certificates
 from blaxel_mcp.client.trace import CallTrace
 from blaxel_mcp.core.exceptions import BlaxelError
 from blaxel_mcp.settings.loading import Configuration

@@ -214,6 +214,11 @@ def test_a_transport_without_proxies_is_the_librarys_own(monkeypatch: pytest.Mon
     assert type(proxies.network_transport()) is DirectTransport
 
 
+def test_a_proxy_whose_international_name_is_none_stops_no_call() -> None:
+    for proxy in ("http://xn--0.pt:3128", "http://[::1]\u2460]:3128"):
+        list(proxies_in({"https": proxy, "all": proxy, "no": proxy}).problems())
+
+
 def test_a_password_of_a_proxy_is_not_in_its_repr() -> None:
     settings = {"https": "http://user:canary-word@proxy.example:3128"}
 

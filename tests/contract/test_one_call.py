@@ -25,7 +25,7 @@ MAX_FRAMES = 10
 
 PACKAGE = Path(blaxel_mcp.__file__).parent
 SEND = DirectTransport.handle_async_request.__code__
-TRANSPORT = ("client/direct_transport.py", "client/socket_stream.py")
+TRANSPORT = ("client/connecting.py", "client/direct_transport.py", "client/socket_stream.py")
 """What stands in the place of the HTTP library's pool counts as the library."""
 
 

@@ -30,8 +30,8 @@ from blaxel_mcp.client.auth.token_endpoint import (
     stored_token_of,
 )
 from blaxel_mcp.client.auth.tokens import Token, TokenCache
+from blaxel_mcp.client.connecting import WebOrigin, origin_of
 from blaxel_mcp.client.request import parsed_url
-from blaxel_mcp.client.socket_stream import WebOrigin, origin_of
 from blaxel_mcp.core.hosts import is_internal, is_loopback
 from blaxel_mcp.core.logs import redact_logs_with
 from blaxel_mcp.settings.loading import Configuration

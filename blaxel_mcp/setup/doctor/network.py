@@ -16,6 +16,7 @@ import anyio.to_thread
 
 from blaxel_mcp.client.auth.credentials import APIKey, KeyCommand, resolve_credentials
 from blaxel_mcp.client.client import APIClient
+from blaxel_mcp.client.connecting import addresses_of
 from blaxel_mcp.client.errors.network import not_connected
 from blaxel_mcp.client.proxies import Proxies, proxies_in
 from blaxel_mcp.client.request import APIRequest
@@ -128,12 +129,9 @@ async def names(context: CheckContext) -> Result:
 
 async def _address(url: str) -> str:
     parts = urlsplit(url)
-    look_up = partial(
-        socket.getaddrinfo, parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme], type=socket.SOCK_STREAM
-    )
     try:
         with anyio.fail_after(NAME_SECONDS):
-            addresses = await anyio.to_thread.run_sync(look_up, abandon_on_cancel=True)
+            addresses = await addresses_of(parts.hostname or "", parts.port or DEFAULT_PORTS[parts.scheme])
     except (OSError, UnicodeError, TimeoutError) as error:
         cause = socket.gaierror() if isinstance(error, TimeoutError) else error
         raise not_connected(_host(url), cause) from None

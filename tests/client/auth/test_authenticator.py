@@ -246,6 +246,8 @@ async def test_user_name_in_a_url_does_not_become_a_header(endpoint: TokenEndpoi
         pytest.param("//run.blaxel.ai/", False, id="no-scheme"),
         pytest.param("https://run.blaxel.ai:99999/", False, id="impossible-port"),
         pytest.param("https://[run.blaxel.ai/", False, id="broken"),
+        pytest.param("https://xn--0.pt/", False, id="broken-international-name"),
+        pytest.param("https://[::1]\u2460]/", False, id="brackets-around-more-than-an-address"),
         pytest.param("", False, id="empty"),
     ],
 )
