@@ -121,7 +121,12 @@ class Tenant:
         new = self._build(config, limits)
         new.runtime.discovery.adopt(self.runtime.discovery.snapshots.values())
         await self._group.start(self._run, new)
-        await new.runtime.discovery.wait_ready()
+        try:
+            await new.runtime.discovery.wait_ready()
+        except anyio.get_cancelled_exc_class():
+            # Nothing uses it yet, and `serve` waits for it.
+            new.retired.set()
+            raise
         old, definitions = self._generation, self.tools.definitions
         self._use(new)
         old.retired.set()

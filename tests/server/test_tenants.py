@@ -445,6 +445,33 @@ async def test_other_settings_are_taken_for_every_caller(two_tenants: Emulator) 
     assert [(page["total"], page["workspace"]) for page in after] == [(1, "demo"), (1, "other")]
 
 
+class SilentControlPlane(httpx.AsyncBaseTransport):
+    """Accepts every key, and never answers a request for the models."""
+
+    def __init__(self) -> None:
+        self.asked = anyio.Event()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.params.get("limit") == "1":
+            return httpx.Response(200, json=[])
+        self.asked.set()
+        await anyio.sleep_forever()
+        raise AssertionError
+
+
+async def test_a_server_ends_while_other_settings_are_taken(emulator: Emulator) -> None:
+    transport = SilentControlPlane()
+    tenants = Tenants(for_callers(emulator), Environment(transport=transport), now=Clock(), serves_owner=False)
+    with anyio.fail_after(20):
+        async with tenants.running(), anyio.create_task_group() as group:
+            await tenant_of(tenants, ANNA)
+            await transport.asked.wait()
+            transport.asked = anyio.Event()
+            group.start_soon(tenants.reconfigure, for_callers(emulator))
+            await transport.asked.wait()
+            group.cancel_scope.cancel()
+
+
 async def test_what_is_wrong_with_the_settings_is_the_users_to_know(two_tenants: Emulator) -> None:
     async with serving(for_callers(two_tenants)) as tenants:
         anna, owner = await tenants.of(ANNA), await tenants.of(OWNER)
