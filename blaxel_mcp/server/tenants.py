@@ -190,7 +190,11 @@ class Tenants:
             tenant.tools.rejection = verdict
             return tenant
         self._trials.add(tenant)
-        await self._start(tenant)
+        try:
+            await self._start(tenant)
+        except BaseException:
+            self._end_trial(tenant)
+            raise
         return tenant
 
     async def _keep(self, tenant: Tenant) -> None:

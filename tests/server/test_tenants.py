@@ -363,6 +363,22 @@ async def test_a_workspace_that_blaxel_does_not_answer_for_changes_nothing_for_o
             assert await tenant_of(tenants, ANNA) is anna
 
 
+async def test_a_request_that_is_cancelled_while_it_begins_leaves_nothing_behind(two_tenants: Emulator) -> None:
+    class CancellingClock(Clock):
+        scope = anyio.CancelScope()
+
+        def __call__(self) -> float:
+            self.scope.cancel()
+            return super().__call__()
+
+    clock = CancellingClock()
+    async with serving(for_callers(two_tenants, discovery={"enabled": False}), clock) as tenants:
+        with clock.scope:
+            await tenants.of(ANNA)
+        assert clock.scope.cancelled_caught
+        assert not tenants._trials
+
+
 async def test_callers_see_nothing_of_the_owners_models(two_tenants: Emulator) -> None:
     secret = {"name": "house-chat", "description": "the owner's own words", "workspace": "owners-workspace"}
     async with serving(for_callers(two_tenants, models=[secret, {"name": "owners-model"}])) as tenants:
