@@ -221,6 +221,9 @@ class Tenant:
 
     def _use(self, generation: _Generation) -> None:
         self._generation = generation
+        if self.evicted.is_set():
+            # `serve` has retired the one before, and waits for this one.
+            generation.retired.set()
         self.runtime = runtime = generation.runtime
         self.visibility = generation.visibility
         runtime.discovery.on_change(partial(self._refresh, generation))

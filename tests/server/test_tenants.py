@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import httpx
 import mcp_types as types
@@ -324,17 +325,33 @@ async def test_made_up_keys_cost_one_request_each_where_the_control_plane_is_nev
     assert len(two_tenants.requests) == 6
 
 
+class NoControlPlane(httpx.AsyncHTTPTransport):
+    def __init__(self, status: int) -> None:
+        super().__init__()
+        self._status = status
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.startswith("/v0/"):
+            return httpx.Response(self._status, json={"code": self._status, "error": "no"})
+        return await super().handle_async_request(request)
+
+
+@pytest.mark.parametrize("steps", range(8))
+async def test_a_server_ends_while_a_caller_gets_its_place(two_tenants: Emulator, steps: int) -> None:
+    tenants = Tenants(for_callers(two_tenants), Environment(transport=NoControlPlane(403)), now=Clock())
+    with anyio.fail_after(20):
+        async with tenants.running():
+            async with request_of(tenants, ANNA) as anna:
+                assert not (await called(anna, "run_model", CHAT)).is_error
+            for _ in range(steps):
+                await anyio.lowlevel.checkpoint()
+
+
 @pytest.mark.parametrize("status", [403, 500])
 async def test_a_key_that_may_not_list_models_may_call_them_and_its_answers_are_kept(
     two_tenants: Emulator, status: int
 ) -> None:
-    class NoControlPlane(httpx.AsyncHTTPTransport):
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            if request.url.path.startswith("/v0/"):
-                return httpx.Response(status, json={"code": status, "error": "no"})
-            return await super().handle_async_request(request)
-
-    tenants = Tenants(for_callers(two_tenants), Environment(transport=NoControlPlane()), now=Clock())
+    tenants = Tenants(for_callers(two_tenants), Environment(transport=NoControlPlane(status)), now=Clock())
     with anyio.fail_after(20):
         async with tenants.running():
             async with request_of(tenants, ANNA) as anna:
