@@ -190,11 +190,7 @@ class Tenants:
             tenant.tools.rejection = verdict
             return tenant
         self._trials.add(tenant)
-        try:
-            await self._start(tenant)
-        except BaseException:
-            self._end_trial(tenant)
-            raise
+        await self._start(tenant)
         return tenant
 
     async def _keep(self, tenant: Tenant) -> None:
@@ -255,7 +251,9 @@ class Tenants:
         assert self._group is not None, "callers are served inside `running`"
         tenant.last_used = self._now()
         tenant.notify(self._problem)
-        await self._group.start(tenant.serve)
+        # Started as a whole even if the request is cancelled: it would wait for a task that waits for its own end.
+        with anyio.CancelScope(shield=True):
+            await self._group.start(tenant.serve)
 
     def _make_room(self) -> None:
         """Evict idle tenants; if the server is still full, evict the one that was idle longest.

@@ -391,9 +391,21 @@ async def test_a_request_that_is_cancelled_while_it_begins_leaves_nothing_behind
     clock = CancellingClock()
     async with serving(for_callers(two_tenants, discovery={"enabled": False}), clock) as tenants:
         with clock.scope:
-            await tenants.of(ANNA)
+            await tenant_of(tenants, ANNA)
+            await anyio.lowlevel.checkpoint()
         assert clock.scope.cancelled_caught
         assert not tenants._trials
+
+
+@pytest.mark.parametrize("steps", range(20))
+async def test_a_client_that_leaves_within_its_first_request_holds_up_nobody(emulator: Emulator, steps: int) -> None:
+    async with serving(leading_to(emulator, http={"auth": "token"})) as tenants:
+        async with anyio.create_task_group() as group:
+            group.start_soon(tenant_of, tenants, Caller("mallory"))
+            for _ in range(steps):
+                await anyio.lowlevel.checkpoint()
+            group.cancel_scope.cancel()
+        await tenant_of(tenants, Caller("alice"))
 
 
 async def test_callers_see_nothing_of_the_owners_models(two_tenants: Emulator) -> None:
