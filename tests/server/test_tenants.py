@@ -408,6 +408,14 @@ async def test_a_client_that_leaves_within_its_first_request_holds_up_nobody(emu
         await tenant_of(tenants, Caller("alice"))
 
 
+@pytest.mark.parametrize("steps", range(3, 20))
+async def test_a_server_ends_while_a_first_request_begins(emulator: Emulator, steps: int) -> None:
+    async with anyio.create_task_group() as group, serving(leading_to(emulator, http={"auth": "token"})) as tenants:
+        group.start_soon(tenant_of, tenants, Caller("alice"))
+        for _ in range(steps):
+            await anyio.lowlevel.checkpoint()
+
+
 async def test_callers_see_nothing_of_the_owners_models(two_tenants: Emulator) -> None:
     secret = {"name": "house-chat", "description": "the owner's own words", "workspace": "owners-workspace"}
     async with serving(for_callers(two_tenants, models=[secret, {"name": "owners-model"}])) as tenants:
