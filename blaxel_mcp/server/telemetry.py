@@ -25,6 +25,7 @@ from blaxel_mcp.core.logs import add_to_json_lines
 from blaxel_mcp.inference.attributes import OTHER
 from blaxel_mcp.inference.instruments import OPERATION_DURATION, meter_recorder
 from blaxel_mcp.inference.telemetry import Telemetry
+from blaxel_mcp.settings.placeholders import is_unset
 
 logger = logging.getLogger(__name__)
 
@@ -51,15 +52,18 @@ def wanted_signals(environ: Mapping[str, str]) -> list[str]:
 
     Raises ConfigurationError for an exporter other than OTLP over HTTP.
     """
-    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+    if _value(environ, "OTEL_SDK_DISABLED") == "true":
         return []
     wanted = []
     for signal in ("traces", "metrics"):
         variable = f"OTEL_{signal.upper()}_EXPORTER"
-        exporter = environ.get(variable, "").strip().lower()
-        if exporter == "none" or not (exporter or _otlp_variable(environ, signal, "ENDPOINT")):
+        exporter = _value(environ, variable)
+        own = f"OTEL_EXPORTER_OTLP_{signal.upper()}"
+        endpoint = _value(environ, f"{own}_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+        protocol = _value(environ, f"{own}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+        if exporter == "none" or not (exporter or endpoint):
             continue
-        if exporter not in ("", "otlp") or _otlp_variable(environ, signal, "PROTOCOL") not in ("", _HTTP_PROTOBUF):
+        if exporter not in ("", "otlp") or protocol not in ("", _HTTP_PROTOBUF):
             raise ConfigurationError(
                 f"This server exports {signal} by OTLP over HTTP only, and {variable} or "
                 "OTEL_EXPORTER_OTLP_PROTOCOL asks for something else.",
@@ -70,10 +74,10 @@ def wanted_signals(environ: Mapping[str, str]) -> list[str]:
     return wanted
 
 
-def _otlp_variable(environ: Mapping[str, str], signal: str, name: str) -> str:
-    """Return the value of a variable of the OTLP exporter: the signal's own, otherwise the common one."""
-    values = (environ.get(f"OTEL_EXPORTER_OTLP_{part}{name}", "").strip() for part in (f"{signal.upper()}_", ""))
-    return next(filter(None, values), "")
+def _value(environ: Mapping[str, str], *names: str) -> str:
+    """Return the value of the first of some variables that is set, in lower case; empty if none is."""
+    values = (environ.get(name, "") for name in names)
+    return next((value.strip().lower() for value in values if not is_unset(value)), "")
 
 
 def start_telemetry(environ: Mapping[str, str]) -> Telemetry | None:
@@ -91,7 +95,7 @@ def start_telemetry(environ: Mapping[str, str]) -> Telemetry | None:
     if signals:
         _set_up(signals)
     add_to_json_lines(trace_ids)
-    content = environ.get("OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT", "").strip().lower()
+    content = _value(environ, "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT")
     telemetry = Telemetry(trace.get_tracer(SCOPE, __version__), has_content=content in _CAPTURED)
     if _is_sdk(metrics.get_meter_provider()):
         telemetry.recorders.append(meter_recorder(metrics.get_meter(SCOPE, __version__), telemetry.read_gauges))

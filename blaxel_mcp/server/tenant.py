@@ -106,7 +106,7 @@ class Tenant:
         async with self.store, anyio.create_task_group() as self._group:
             try:
                 async with self.calls.running():
-                    await self._group.start(self._run, self._generation)
+                    await self._begin(self._generation)
                     task_status.started()
                     await self.evicted.wait()
             finally:
@@ -120,8 +120,13 @@ class Tenant:
         """
         new = self._build(config, limits)
         new.runtime.discovery.adopt(self.runtime.discovery.snapshots.values())
-        await self._group.start(self._run, new)
-        await new.runtime.discovery.wait_ready()
+        await self._begin(new)
+        try:
+            await new.runtime.discovery.wait_ready()
+        except anyio.get_cancelled_exc_class():
+            # Nothing uses it yet, and `serve` waits for it.
+            new.retired.set()
+            raise
         old, definitions = self._generation, self.tools.definitions
         self._use(new)
         old.retired.set()
@@ -132,7 +137,7 @@ class Tenant:
         """Serve the caller like any other from now on: Blaxel has accepted its credentials."""
         self._is_trial = False
         new, old = self._build(config, limits), self._generation
-        await self._group.start(self._run, new)
+        await self._begin(new)
         self._use(new)
         old.retired.set()
 
@@ -216,6 +221,9 @@ class Tenant:
 
     def _use(self, generation: _Generation) -> None:
         self._generation = generation
+        if self.evicted.is_set():
+            # `serve` has retired the one before, and waits for this one.
+            generation.retired.set()
         self.runtime = runtime = generation.runtime
         self.visibility = generation.visibility
         runtime.discovery.on_change(partial(self._refresh, generation))
@@ -261,6 +269,11 @@ class Tenant:
         for_app = app_reader_tool(self.resources.contents, prefix=prefix)
         # The tool of a model that has this name takes precedence.
         return tools if for_app.name in {tool.name for tool in tools} else [*tools, for_app]
+
+    async def _begin(self, generation: _Generation) -> None:
+        # A start that is cancelled waits for its task, which ends only when the generation is retired.
+        with anyio.CancelScope(shield=True):
+            await self._group.start(self._run, generation)
 
     async def _run(self, generation: _Generation, *, task_status: anyio.abc.TaskStatus[None]) -> None:
         """Keep a runtime running until it is retired and no call uses it."""

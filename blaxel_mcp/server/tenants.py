@@ -78,6 +78,7 @@ class Tenants:
         self._creating = anyio.Lock()
         self._checking: dict[str, anyio.Lock] = {}
         self._group: anyio.abc.TaskGroup | None = None
+        self._has_ended = False
         self._problem: str | None = None
         # Built at once, so that wrong settings are reported before the first caller comes.
         self._owner = self._new(OWNER)
@@ -98,6 +99,7 @@ class Tenants:
                     await self._admit(self._owner)
                 yield
             finally:
+                self._has_ended = True
                 for tenant in (*self._tenants.values(), *self._trials):
                     tenant.evicted.set()
                 self._group = None
@@ -251,7 +253,11 @@ class Tenants:
         assert self._group is not None, "callers are served inside `running`"
         tenant.last_used = self._now()
         tenant.notify(self._problem)
-        await self._group.start(tenant.serve)
+        # Started as a whole even if the request is cancelled: it would wait for a task that waits for its own end.
+        with anyio.CancelScope(shield=True):
+            await self._group.start(tenant.serve)
+        if self._has_ended:
+            tenant.evicted.set()
 
     def _make_room(self) -> None:
         """Evict idle tenants; if the server is still full, evict the one that was idle longest.

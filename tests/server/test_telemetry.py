@@ -44,6 +44,9 @@ def test_without_the_extra_a_server_over_stdio_starts_and_warns(
         ({"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://127.0.0.1:9/v1/metrics"}, ["metrics"]),
         ({"OTEL_TRACES_EXPORTER": "otlp"}, ["traces"]),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": " "}, []),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "${COLLECTOR}"}, []),
+        ({"OTEL_TRACES_EXPORTER": "${EXPORTER}", "OTEL_METRICS_EXPORTER": "${EXPORTER}"}, []),
+        ({**ASKED, "OTEL_EXPORTER_OTLP_PROTOCOL": "${PROTOCOL}"}, ["traces", "metrics"]),
         ({"OTEL_SERVICE_NAME": "x", "OTEL_LOGS_EXPORTER": "otlp"}, []),
     ],
 )

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 import httpx
 import mcp_types as types
@@ -324,17 +325,33 @@ async def test_made_up_keys_cost_one_request_each_where_the_control_plane_is_nev
     assert len(two_tenants.requests) == 6
 
 
+class NoControlPlane(httpx.AsyncHTTPTransport):
+    def __init__(self, status: int) -> None:
+        super().__init__()
+        self._status = status
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.startswith("/v0/"):
+            return httpx.Response(self._status, json={"code": self._status, "error": "no"})
+        return await super().handle_async_request(request)
+
+
+@pytest.mark.parametrize("steps", range(8))
+async def test_a_server_ends_while_a_caller_gets_its_place(two_tenants: Emulator, steps: int) -> None:
+    tenants = Tenants(for_callers(two_tenants), Environment(transport=NoControlPlane(403)), now=Clock())
+    with anyio.fail_after(20):
+        async with tenants.running():
+            async with request_of(tenants, ANNA) as anna:
+                assert not (await called(anna, "run_model", CHAT)).is_error
+            for _ in range(steps):
+                await anyio.lowlevel.checkpoint()
+
+
 @pytest.mark.parametrize("status", [403, 500])
 async def test_a_key_that_may_not_list_models_may_call_them_and_its_answers_are_kept(
     two_tenants: Emulator, status: int
 ) -> None:
-    class NoControlPlane(httpx.AsyncHTTPTransport):
-        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-            if request.url.path.startswith("/v0/"):
-                return httpx.Response(status, json={"code": status, "error": "no"})
-            return await super().handle_async_request(request)
-
-    tenants = Tenants(for_callers(two_tenants), Environment(transport=NoControlPlane()), now=Clock())
+    tenants = Tenants(for_callers(two_tenants), Environment(transport=NoControlPlane(status)), now=Clock())
     with anyio.fail_after(20):
         async with tenants.running():
             async with request_of(tenants, ANNA) as anna:
@@ -361,6 +378,42 @@ async def test_a_workspace_that_blaxel_does_not_answer_for_changes_nothing_for_o
             await tenant_of(tenants, BERT)
             anna = await tenant_of(tenants, ANNA)
             assert await tenant_of(tenants, ANNA) is anna
+
+
+async def test_a_request_that_is_cancelled_while_it_begins_leaves_nothing_behind(two_tenants: Emulator) -> None:
+    class CancellingClock(Clock):
+        scope = anyio.CancelScope()
+
+        def __call__(self) -> float:
+            self.scope.cancel()
+            return super().__call__()
+
+    clock = CancellingClock()
+    async with serving(for_callers(two_tenants, discovery={"enabled": False}), clock) as tenants:
+        with clock.scope:
+            await tenant_of(tenants, ANNA)
+            await anyio.lowlevel.checkpoint()
+        assert clock.scope.cancelled_caught
+        assert not tenants._trials
+
+
+@pytest.mark.parametrize("steps", range(20))
+async def test_a_client_that_leaves_within_its_first_request_holds_up_nobody(emulator: Emulator, steps: int) -> None:
+    async with serving(leading_to(emulator, http={"auth": "token"})) as tenants:
+        async with anyio.create_task_group() as group:
+            group.start_soon(tenant_of, tenants, Caller("mallory"))
+            for _ in range(steps):
+                await anyio.lowlevel.checkpoint()
+            group.cancel_scope.cancel()
+        await tenant_of(tenants, Caller("alice"))
+
+
+@pytest.mark.parametrize("steps", range(3, 20))
+async def test_a_server_ends_while_a_first_request_begins(emulator: Emulator, steps: int) -> None:
+    async with anyio.create_task_group() as group, serving(leading_to(emulator, http={"auth": "token"})) as tenants:
+        group.start_soon(tenant_of, tenants, Caller("alice"))
+        for _ in range(steps):
+            await anyio.lowlevel.checkpoint()
 
 
 async def test_callers_see_nothing_of_the_owners_models(two_tenants: Emulator) -> None:
@@ -443,6 +496,33 @@ async def test_other_settings_are_taken_for_every_caller(two_tenants: Emulator) 
 
     assert before == len(two_tenants.models)
     assert [(page["total"], page["workspace"]) for page in after] == [(1, "demo"), (1, "other")]
+
+
+class SilentControlPlane(httpx.AsyncBaseTransport):
+    """Accepts every key, and never answers a request for the models."""
+
+    def __init__(self) -> None:
+        self.asked = anyio.Event()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.params.get("limit") == "1":
+            return httpx.Response(200, json=[])
+        self.asked.set()
+        await anyio.sleep_forever()
+        raise AssertionError
+
+
+async def test_a_server_ends_while_other_settings_are_taken(emulator: Emulator) -> None:
+    transport = SilentControlPlane()
+    tenants = Tenants(for_callers(emulator), Environment(transport=transport), now=Clock(), serves_owner=False)
+    with anyio.fail_after(20):
+        async with tenants.running(), anyio.create_task_group() as group:
+            await tenant_of(tenants, ANNA)
+            await transport.asked.wait()
+            transport.asked = anyio.Event()
+            group.start_soon(tenants.reconfigure, for_callers(emulator))
+            await transport.asked.wait()
+            group.cancel_scope.cancel()
 
 
 async def test_what_is_wrong_with_the_settings_is_the_users_to_know(two_tenants: Emulator) -> None:

@@ -29,6 +29,7 @@ from blaxel_mcp.server.sharing import ALONE, Sharing
 from blaxel_mcp.settings.loading import Configuration
 
 _ABSOLUTE_TARGET = re.compile(r"https?://([^/]+)(/.*)", re.IGNORECASE)
+"""A request target that names the host, too (RFC 9112, section 3.2.2)."""
 
 _METADATA_PREFLIGHT = {
     "Access-Control-Allow-Origin": "*",
@@ -150,7 +151,9 @@ class HttpApp:
             raise RefusedError(503, "unavailable", "The server is shutting down. Retry in a moment.", RETRY_SOON)
         request.state.caller = await self._auth.authenticate(request.headers)
         self.requests.require_share(request.state.caller)
-        host, path = _target(request)
+        host, path = request.headers.get("host", ""), request.scope["path"]
+        if absolute := _ABSOLUTE_TARGET.fullmatch(path):
+            host, path = absolute[1], absolute[2]
         if path not in (MCP_PATH, f"{MCP_PATH}/"):
             raise RefusedError(404, "not_found", f"Not Found. The MCP endpoint is {MCP_PATH}.")
         if request.method != "POST":
@@ -178,14 +181,6 @@ class HttpApp:
         if page is not None and request.method not in ("GET", "HEAD"):
             raise method_not_allowed("This path", "GET, HEAD")
         return page
-
-
-def _target(request: Request) -> tuple[str, str]:
-    """Return the host and the path of a request; a target in absolute form has both (RFC 9112, section 3.2.2)."""
-    path: str = request.scope["path"]
-    if absolute := _ABSOLUTE_TARGET.fullmatch(path):
-        return absolute[1], absolute[2]
-    return request.headers.get("host", ""), path
 
 
 def _probe_response(state: str, status: HTTPStatus = HTTPStatus.OK) -> Response:

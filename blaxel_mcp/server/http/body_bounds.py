@@ -15,7 +15,6 @@ from pydantic_core import from_json
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Send
 
-from blaxel_mcp.core.json_pointer import locate
 from blaxel_mcp.core.json_text import MAX_ARGUMENT_VALUES, ValueCounter
 from blaxel_mcp.server.http.errors import RefusedError
 from blaxel_mcp.server.messages import (
@@ -119,11 +118,10 @@ def _parse(body: ReadBody, text: bytes, messages: deque[Message]) -> None:
             body.kind = "initialize" if message.method == "initialize" else "request"
             body.request_id = message.id
     if has_float_id:
-        decoded = text.decode()
-        place = locate(decoded, "/id")
-        repaired = f"{decoded[: place.start]}{content['id']}{decoded[place.stop :]}"
+        # Of two members with one name, the last one counts.
+        repaired = text.rstrip().removesuffix(b"}") + b',"id":%d}' % content["id"]
         messages.clear()
-        messages.append({"type": "http.request", "body": repaired.encode(), "more_body": False})
+        messages.append({"type": "http.request", "body": repaired, "more_body": False})
 
 
 def _refusal(error: InvalidMessageError) -> RefusedError:

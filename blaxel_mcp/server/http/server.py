@@ -218,7 +218,7 @@ class Worker:
             async with self._open_app() as app, app.running(), anyio.create_task_group() as group:
                 self._app = app
                 await group.start(self._drain_at_signal, app)
-                group.start_soon(_end_with_supervisor, self._supervisor)
+                group.start_soon(self._end_with_supervisor)
                 await send({"type": "lifespan.startup.complete"})
                 logger.info("worker %d is serving", os.getpid())
                 await receive()
@@ -248,7 +248,6 @@ class Worker:
         await anyio.sleep(self._drain_seconds)
         app.requests.cancel_all()
 
-
-async def _end_with_supervisor(supervisor: int) -> None:
-    await wait_until_orphaned(supervisor)
-    signal.raise_signal(signal.SIGTERM)
+    async def _end_with_supervisor(self) -> None:
+        await wait_until_orphaned(self._supervisor)
+        signal.raise_signal(signal.SIGTERM)

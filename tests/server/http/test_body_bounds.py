@@ -69,3 +69,17 @@ async def test_an_id_written_as_a_float_becomes_an_integer_wherever_it_is(length
     assert (body.kind, body.request_id) == ("request", 7)
     assert received == json.loads(sent)
     assert isinstance(received["id"], int)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [rb'{"method":"ping","jsonrpc":"2.0","id":6.0,"id":7.0} ', rb'{"\u0069d":7.0,"method":"ping","jsonrpc":"2.0"}'],
+)
+async def test_an_id_written_as_a_float_becomes_an_integer_however_its_name_is_written(sent: bytes) -> None:
+    async def receive() -> Any:
+        return {"type": "http.request", "body": sent}
+
+    body = await read_body(receive, 1000)
+    received = json.loads((await body.receive())["body"])
+
+    assert (body.request_id, repr(received["id"])) == (7, "7")
