@@ -85,17 +85,9 @@ class Inference:
                 if context.before_sending:
                     await context.before_sending()
                 answer = await self._send(prepared, call, idempotent=bool(model and model.idempotent))
-                if context.earlier_attempt_billed:
-                    context.notes.append("an attempt before the one that was answered may have been billed too")
-                measure = partial(_usage_of, answer, context, prepared)
-                is_short = isinstance(answer, BinaryAnswer) or len(answer.text) <= _READ_INLINE_BYTES
-                context.usage = measure() if is_short else await anyio.to_thread.run_sync(measure)
-                context.price = context.price or await self._table_price(context, answer)
-                if context.price is None and context.record is None and model and model.price:
-                    # The request then probably has the provider's name of this model.
-                    context.price = configured_price(model.price)
-                if context.price:
-                    context.cost_usd = context.price.usd(context.usage or Usage())
+                # The answer is here, so a deadline that passes now must not lose it.
+                with anyio.CancelScope(shield=True):
+                    await self._account(answer, prepared, context)
                 return answer
 
     async def expect(self, invocation: Invocation, context: CallContext, *, is_priced: bool = False) -> PreparedRequest:
@@ -126,6 +118,21 @@ class Inference:
         context.settings, expected = prepared.settings, prepared.estimate
         context.expected = replace(expected, price=context.price) if context.price else expected
         return prepared
+
+    async def _account(self, answer: Answer, prepared: PreparedRequest, context: CallContext) -> None:
+        """Set the usage and the cost of an answered call in its context."""
+        model = context.settings
+        if context.earlier_attempt_billed:
+            context.notes.append("an attempt before the one that was answered may have been billed too")
+        measure = partial(_usage_of, answer, context, prepared)
+        is_short = isinstance(answer, BinaryAnswer) or len(answer.text) <= _READ_INLINE_BYTES
+        context.usage = measure() if is_short else await anyio.to_thread.run_sync(measure)
+        context.price = context.price or await self._table_price(context, answer)
+        if context.price is None and context.record is None and model and model.price:
+            # The request then probably has the provider's name of this model.
+            context.price = configured_price(model.price)
+        if context.price:
+            context.cost_usd = context.price.usd(context.usage or Usage())
 
     async def _table_price(self, context: CallContext, answer: Answer | None = None) -> ModelPrice | None:
         """Return the price of a model in the price table; None if it has none, or if the settings exclude it.
@@ -217,7 +224,9 @@ class Inference:
         else:
             read = partial(read_answer, status, response.headers, body, request_id, api)
             is_short = len(body) <= _READ_INLINE_BYTES
-            answer = read() if is_short else await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
+            # All of it is here: see `run`.
+            with anyio.CancelScope(shield=True):
+                answer = read() if is_short else await anyio.to_thread.run_sync(read)
         check_answer(answer, api, prepared.route.path, status, request_id, redact=self._client.auth.redact)
         return answer
 

@@ -5,11 +5,13 @@ import json
 import os
 import sqlite3
 import stat
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.to_thread
 import httpx
 import mcp_types as types
 import pytest
@@ -486,3 +488,28 @@ def test_a_folder_that_cannot_be_written_is_told_with_its_path(tmp_path: Path) -
     tmp_path.chmod(0o500)
     with pytest.raises(LedgerError, match="Permission denied"):
         Ledger(tmp_path / "new" / "ledger.sqlite3").used("2026-11-24", "")
+
+
+async def test_an_answer_is_not_lost_when_its_time_is_over_before_its_price_is_known(emulator: Emulator) -> None:
+    config = leading_to(emulator, models=MODELS, limits={"timeout_seconds": 2})
+    released = threading.Event()
+    async with connect(config) as client, anyio.create_task_group() as group:
+        answer_of(await client.call_tool("house-embed", {"input": "the record is known then"}))
+        threads = anyio.to_thread.current_default_thread_limiter()
+        before, threads.total_tokens = threads.total_tokens, 1
+        results = []
+
+        async def call() -> None:
+            results.append(await client.call_tool("house-embed", {"input": "a cat"}))
+
+        group.start_soon(anyio.to_thread.run_sync, released.wait, 30)
+        group.start_soon(call)
+        await emulator.wait_for(lambda request: "a cat" in str(request.body))
+        # It began later, so when its time is over, that of the other one is too.
+        late = await client.call_tool("run_model", {"model": "fault-slow-30s", "data": {}})
+        released.set()
+        threads.total_tokens = before
+
+    assert error_of(late)["code"] == "timeout"
+    answer_of(results[0])
+    assert receipt_of(results[0])["cost_usd"] > 0
