@@ -36,9 +36,6 @@ _ROLES_OF_ANTHROPIC = "user or assistant."
 DEFAULT_MAX_TOKENS = 4096
 """The default of `max_tokens`, which Anthropic's API requires."""
 
-_SOURCES = ("input", "prompt", "previous_response_id", "conversation")
-"""Fields of a response's request that can hold the question; `prompt` is a stored template here, not a text."""
-
 
 class _WithMessages(ModelAPI):
     """An API whose requests hold the conversation in `messages`."""
@@ -117,7 +114,9 @@ class Responses(ModelAPI):
 
     def check(self, body: JSONObject) -> None:
         """Reject a request without a question."""
-        if not any(body.get(name) for name in _SOURCES):
+        # A `prompt` is a stored template here, not a text.
+        sources = (body.get(name) for name in ("input", "previous_response_id", "conversation"))
+        if not (any(sources) or isinstance(body.get("prompt"), dict)):
             raise InvalidArgumentsError(
                 "There is nothing for the model to answer.",
                 hint="Set `input` to the question, or to an array of input items.",
