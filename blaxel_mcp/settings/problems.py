@@ -186,6 +186,8 @@ def _requirement(detail: ErrorDetails, value: Any) -> str:
 
 
 def _unknown_key(location: Location) -> str:
+    if len(location) > 1 and location[-1] in Settings.model_fields:
+        return "is not a setting there, but at the top level; write it above the first table"
     known = known_keys(location[:-1])
     suggestion = closest(str(location[-1]), known)
     advice = f"did you mean {suggestion}?" if suggestion else f"valid keys: {', '.join(known)}"

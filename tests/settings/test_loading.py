@@ -563,6 +563,14 @@ def test_a_file_with_nothing_to_hide_or_well_hidden_is_no_such_warning(home: Pat
             "valid keys: enabled, include, exclude, workspaces, refresh_seconds",
             id="near nothing",
         ),
+        *(
+            pytest.param(
+                f"{table}run_url = 'https://run.blaxel.ai'",
+                f"{place}.run_url in FILE is not a setting there, but at the top level; write it above the first table",
+                id=f"below {place}",
+            )
+            for table, place in (('[[models]]\nname = "m"\n', "models[0]"), ("[limits]\n", "limits"))
+        ),
         pytest.param(
             "[quotas]\ncalls_per_day = 1",
             "quotas in FILE is not a setting; valid keys: " + ", ".join(Settings.model_fields),
