@@ -59,8 +59,7 @@ class ArgumentValidator:
         self._omissions: dict[str, set[str | None]] = {}
         for name, argument in (*schema.get("properties", {}).items(), *self._advertised.items()):
             if name not in schema.get("required", ()):
-                omissions = (value for value in (None, "") if self._is_omission(value, argument))
-                self._omissions.setdefault(name, set()).update(omissions)
+                self._omissions.setdefault(name, set()).update(self._omissions_of(argument))
 
     def validate(self, arguments: Mapping[str, Any]) -> tuple[JSONObject, list[str]]:
         """Return the arguments, repaired and validated, and one sentence for each repair.
@@ -114,8 +113,8 @@ class ArgumentValidator:
         add_repair(repairs, "the arguments", f"were {form} in `{wrapper}` and were taken out of it")
         return inner
 
-    def _is_omission(self, value: Any, argument: Any) -> bool:
-        """Return whether null or an empty string means that an argument was omitted: its schema rejects the value."""
+    def _omissions_of(self, argument: Any) -> set[str | None]:
+        """Return which of null and an empty string mean that an argument was omitted: its schema rejects them."""
         formatted = isinstance(argument, Mapping) and "format" in argument
         accepts = plain_check(argument) or partial(self._schema.accepts, argument)
-        return (value == "" and formatted) or not accepts(value)
+        return {value for value in (None, "") if (value == "" and formatted) or not accepts(value)}

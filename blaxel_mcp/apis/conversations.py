@@ -3,49 +3,97 @@
 Most other providers support chat completions.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-from blaxel_mcp.apis.base import FREE_FORM, Encoded, Fields, FileData, FileURL, InputFile, ModelAPI
+from blaxel_mcp.apis.base import FREE_FORM, Encoded, Fields, FileURL, InputFile, ModelAPI, Schema
 from blaxel_mcp.apis.content import (
-    ANY_CONTENT,
     IMAGES,
-    MAX_TOKENS,
-    PROMPT,
-    SYSTEM,
     TOOLS,
     base64_of,
     content_text,
+    conversation_in,
     count,
     free_form,
-    image_url,
     integers,
     joined_texts,
-    messages_schema,
     string,
     strings,
-    with_messages,
 )
 from blaxel_mcp.core.exceptions import InvalidArgumentsError
 from blaxel_mcp.core.json_text import JSONObject
 
-_ROLES = "system, user, assistant or tool."
-_ROLES_OF_OPENAI = "system, developer, user, assistant or tool."
-_ROLES_OF_ANTHROPIC = "user or assistant."
+_OPENAI_ROLES = "system, developer, user, assistant or tool."
+_ANTHROPIC_ROLES = "user or assistant."
+_COHERE_ROLES = "system, user, assistant or tool."
 
 DEFAULT_MAX_TOKENS = 4096
 """The default of `max_tokens`, which Anthropic's API requires."""
 
-_SOURCES = ("input", "prompt", "previous_response_id", "conversation")
-"""Fields of a response's request that can hold the question; `prompt` is a stored template here, not a text."""
+_PROMPT = string("The user's message; shorthand for messages.")
+_SYSTEM = string("System instructions, sent before the messages.")
+_MAX_TOKENS = count("Maximum tokens in the answer.")
+
+
+def _messages(roles: str, content: str | Sequence[str] = "string") -> Schema:
+    """Return the schema of `messages`, with the description of a message's role and the types of its content."""
+    message: JSONObject = {
+        "type": "object",
+        "properties": {
+            "role": string(roles),
+            "content": {"type": content, "description": "The text; an array of content parts also works."},
+        },
+        "required": ["role"],
+        "additionalProperties": {},
+    }
+    return {"type": "array", "items": message, "description": "The conversation so far; prompt, if given, is appended."}
+
+
+def _accepted_messages(roles: str) -> Schema:
+    """Return the wider schema: content is a text, an array of blocks, or null beside tool calls."""
+    return _messages(roles, ["string", "array", "null"])
 
 
 class _WithMessages(ModelAPI):
-    """An API whose requests hold the conversation in `messages`."""
+    """An API whose requests hold the conversation in `messages`.
+
+    Attributes:
+        shorthands: The arguments that become messages; others are fields of the API.
+        images_first: Whether images stand before the prompt's text.
+    """
 
     summary = "Answers `prompt`, or a conversation in `messages`."
     streams = True
     conversation = "messages"
+    file_arguments: ClassVar[tuple[str, ...]] = ("images",)
+    file_types = "image/"
+    listed_fields = ("prompt", "system", "images", "messages", "max_tokens")
+    listed_hints: ClassVar[Mapping[str, str]] = {"images": "Paths or URLs."}
+    shorthands: ClassVar[tuple[str, ...]] = ("prompt", "system", "images")
+    images_first: ClassVar[bool] = False
+
+    def body(self, arguments: JSONObject) -> JSONObject:
+        """Return the body with the shorthands as messages: `system` as the first, `prompt` with `images` as the last.
+
+        Raises:
+            InvalidArgumentsError: `messages` is not a list.
+        """
+        messages = conversation_in(arguments, "messages") if "messages" in arguments else []
+        shorthands = {name: arguments[name] for name in self.shorthands if name in arguments}
+        if "system" in shorthands:
+            messages.insert(0, {"role": "system", "content": shorthands["system"]})
+        question = prompt = shorthands.get("prompt")
+        if images := [self._image(image) for image in shorthands.get("images") or ()]:
+            text = [{"type": "text", "text": prompt}] if prompt else []
+            question = [*images, *text] if self.images_first else [*text, *images]
+        if question is not None:
+            messages.append({"role": "user", "content": question})
+        body = {name: value for name, value in arguments.items() if name != "messages" and name not in shorthands}
+        return {"messages": messages, **body} if messages else body
+
+    def _image(self, image: InputFile) -> JSONObject:
+        """Return an image as a content block of the API."""
+        raise NotImplementedError
 
 
 class ChatCompletions(_WithMessages):
@@ -53,32 +101,25 @@ class ChatCompletions(_WithMessages):
 
     name = "chat-completions"
     path = "/v1/chat/completions"
-    file_arguments = ("images",)
-    file_types = "image/"
     fields: ClassVar[Fields] = {
-        "prompt": PROMPT,
-        "system": SYSTEM,
+        "prompt": _PROMPT,
+        "system": _SYSTEM,
         "images": IMAGES,
-        "messages": messages_schema(_ROLES_OF_OPENAI),
-        "max_tokens": MAX_TOKENS,
+        "messages": _messages(_OPENAI_ROLES),
+        "max_tokens": _MAX_TOKENS,
         "temperature": {"type": "number", "minimum": 0, "maximum": 2, "description": "0 to 2; 0 is least random."},
         "response_format": free_form('For JSON: {"type": "json_object"} or a json_schema.'),
         "tools": TOOLS,
         "reasoning_effort": string("minimal, low, medium or high, where supported."),
     }
     accepted_fields: ClassVar[Fields] = {
-        "messages": messages_schema(_ROLES_OF_OPENAI, ANY_CONTENT),
+        "messages": _accepted_messages(_OPENAI_ROLES),
         **integers("max_completion_tokens", "n", "seed", "top_k", "top_logprobs"),
     }
-    listed_fields = ("prompt", "system", "images", "messages", "max_tokens")
-    listed_hints: ClassVar[Mapping[str, str]] = {"images": "Paths or URLs."}
 
-    def body(self, arguments: JSONObject) -> JSONObject:
-        """Return the body with `system` as the first message, and `prompt` with `images` as the last one."""
-        images = [
-            {"type": "image_url", "image_url": {"url": image_url(image)}} for image in arguments.get("images") or ()
-        ]
-        return with_messages(arguments, "prompt", "system", "images", images=images)
+    def _image(self, image: InputFile) -> JSONObject:
+        url = image.url if isinstance(image, FileURL) else f"data:{image.media_type};base64,{base64_of(image)}"
+        return {"type": "image_url", "image_url": {"url": url}}
 
     def text(self, answer: Any) -> str | None:
         """Return the text of the first choice."""
@@ -117,7 +158,9 @@ class Responses(ModelAPI):
 
     def check(self, body: JSONObject) -> None:
         """Reject a request without a question."""
-        if not any(body.get(name) for name in _SOURCES):
+        # A `prompt` is a stored template here, not a text.
+        sources = (body.get(name) for name in ("input", "previous_response_id", "conversation"))
+        if not (any(sources) or isinstance(body.get("prompt"), dict)):
             raise InvalidArgumentsError(
                 "There is nothing for the model to answer.",
                 hint="Set `input` to the question, or to an array of input items.",
@@ -140,14 +183,15 @@ class Messages(_WithMessages):
 
     name = "messages"
     path = "/v1/messages"
+    shorthands = ("prompt", "images")
+    # Anthropic's documentation advises it.
+    images_first = True
     headers: ClassVar[Mapping[str, str]] = {"anthropic-version": "2023-06-01"}
-    file_arguments = ("images",)
-    file_types = "image/"
     fields: ClassVar[Fields] = {
-        "prompt": PROMPT,
+        "prompt": _PROMPT,
         "system": string("System instructions."),
         "images": IMAGES,
-        "messages": messages_schema(_ROLES_OF_ANTHROPIC),
+        "messages": _messages(_ANTHROPIC_ROLES),
         "max_tokens": count(f"Maximum tokens in the answer (default: {DEFAULT_MAX_TOKENS})."),
         "temperature": {"type": "number", "minimum": 0, "maximum": 1, "description": "0 to 1; 0 is least random."},
         "tools": TOOLS,
@@ -155,18 +199,18 @@ class Messages(_WithMessages):
     }
     accepted_fields: ClassVar[Fields] = {
         "system": {"type": ["string", "array"], "minLength": 1},
-        "messages": messages_schema(_ROLES_OF_ANTHROPIC, ANY_CONTENT),
+        "messages": _accepted_messages(_ANTHROPIC_ROLES),
         "thinking": {**FREE_FORM, "properties": integers("budget_tokens")},
         **integers("top_k"),
     }
-    listed_fields = ("prompt", "system", "images", "messages", "max_tokens")
-    listed_hints: ClassVar[Mapping[str, str]] = {"images": "Paths or URLs."}
 
-    def body(self, arguments: JSONObject) -> JSONObject:
-        """Return the body with `prompt` and `images` as the last message; `system` is a field of the API itself."""
-        images = [{"type": "image", "source": _image_source(image)} for image in arguments.get("images") or ()]
-        # Anthropic's documentation advises images before text.
-        return with_messages(arguments, "prompt", "images", images=images, images_first=True)
+    def _image(self, image: InputFile) -> JSONObject:
+        if isinstance(image, FileURL):
+            return {"type": "image", "source": {"type": "url", "url": image.url}}
+        return {
+            "type": "image",
+            "source": {"type": "base64", "media_type": image.media_type, "data": base64_of(image)},
+        }
 
     def encode(self, body: Any) -> Encoded:
         """Encode the body, with a default for `max_tokens`, which the API requires.
@@ -185,14 +229,6 @@ class Messages(_WithMessages):
         return None
 
 
-def _image_source(image: InputFile) -> JSONObject:
-    match image:
-        case FileData(media_type=media_type):
-            return {"type": "base64", "media_type": media_type, "data": base64_of(image)}
-        case FileURL(url=url):
-            return {"type": "url", "url": url}
-
-
 def _thinking_budget(body: JSONObject) -> int:
     """Return the tokens reserved for thinking, which `max_tokens` has to exceed."""
     match body:
@@ -206,27 +242,25 @@ class CohereChat(_WithMessages):
 
     name = "cohere-chat"
     path = "/v2/chat"
+    shorthands = ("prompt", "system")
+    file_arguments = ()
     fields: ClassVar[Fields] = {
-        "prompt": PROMPT,
-        "system": SYSTEM,
-        "messages": messages_schema(_ROLES),
-        "max_tokens": MAX_TOKENS,
+        "prompt": _PROMPT,
+        "system": _SYSTEM,
+        "messages": _messages(_COHERE_ROLES),
+        "max_tokens": _MAX_TOKENS,
         "temperature": {"type": "number", "minimum": 0, "description": "0 or more; 0 is least random."},
         "response_format": free_form('For JSON: {"type": "json_object"}, with a json_schema.'),
         "tools": TOOLS,
         "documents": strings("Texts for the answer to cite; objects with id and data also work."),
     }
     accepted_fields: ClassVar[Fields] = {
-        "messages": messages_schema(_ROLES, ANY_CONTENT),
+        "messages": _accepted_messages(_COHERE_ROLES),
         "documents": {"type": "array", "items": {"type": ["string", "object"]}},
         **integers("k", "seed"),
     }
     listed_fields = ("prompt", "system", "messages", "documents", "max_tokens")
     listed_hints: ClassVar[Mapping[str, str]] = {"documents": "Texts to cite."}
-
-    def body(self, arguments: JSONObject) -> JSONObject:
-        """Return the body with `system` as the first message, and `prompt` as the last one."""
-        return with_messages(arguments, "prompt", "system")
 
     def text(self, answer: Any) -> str | None:
         """Return the text of the message, without thinking."""

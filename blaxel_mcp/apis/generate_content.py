@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from blaxel_mcp.apis.base import FREE_FORM, Fields, FileData, FileURL, InputFile, ModelAPI, Schema
+from blaxel_mcp.apis.base import FREE_FORM, Fields, FileURL, InputFile, ModelAPI, Schema
 from blaxel_mcp.apis.content import (
     IMAGES,
     TOOLS,
@@ -121,8 +121,6 @@ class GenerateContent(ModelAPI):
 
 
 def _image_part(image: InputFile) -> JSONObject:
-    match image:
-        case FileData(media_type=media_type):
-            return {"inlineData": {"mimeType": media_type, "data": base64_of(image)}}
-        case FileURL(url=url):
-            return {"fileData": {"fileUri": url}}
+    if isinstance(image, FileURL):
+        return {"fileData": {"fileUri": image.url}}
+    return {"inlineData": {"mimeType": image.media_type, "data": base64_of(image)}}

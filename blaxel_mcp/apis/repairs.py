@@ -51,7 +51,10 @@ class Shape:
         for alternative in self._alternatives:
             for name, schema in alternative.get("properties", {}).items():
                 schemas.setdefault(name, []).append(schema)
-        return {name: Shape({"anyOf": several}, self._root) for name, several in schemas.items()}
+        return {
+            name: Shape({"anyOf": several} if len(several) > 1 else several[0], self._root)
+            for name, several in schemas.items()
+        }
 
     @cached_property
     def others(self) -> "Shape | None":

@@ -206,18 +206,13 @@ class _Reader:
         return value
 
     def _closed_value(self, value: Any, at: Location) -> Any:
-        if value is None and self._source != COMMAND_LINE:
-            self._reject(at, "is null; set a value, or remove it")
         elements = enumerate(value) if isinstance(value, list | tuple) else ()
         items = [(at, value), *(((*at, index), element) for index, element in elements)]
-        for location, item in items:
-            if isinstance(item, str) and (fault := fault_of(item)):
-                self._reject(location, fault)
-                value = None
-        return value
-
-    def _reject(self, at: Location, fault: str) -> None:
-        self.problems.append(f"{exact_place(self._source, at)} {fault}")
+        faults = [(where, fault) for where, item in items if isinstance(item, str) and (fault := fault_of(item))]
+        if value is None and self._source != COMMAND_LINE:
+            faults.append((at, "is null; set a value, or remove it"))
+        self.problems += [f"{exact_place(self._source, where)} {fault}" for where, fault in faults]
+        return None if faults else value
 
 
 def _model_at(table: Location) -> type[BaseModel] | None:

@@ -74,7 +74,10 @@ def problems_in(layer: Layer) -> list[str]:
         details = error.errors(include_url=False, include_input=False)
         # pydantic adds a part to the location of a key that is itself wrong.
         places = (tuple(part for part in detail["loc"] if part != "[key]") for detail in details)
-        problems += [f"{layer.place(at)} {_requirement(detail)}" for at, detail in zip(places, details, strict=True)]
+        problems += [
+            f"{layer.place(at)} {_requirement(detail, layer.values.get(at) if layer.file else None)}"
+            for at, detail in zip(places, details, strict=True)
+        ]
     return problems
 
 
@@ -166,11 +169,13 @@ def _is_guessable(token: str) -> bool:
     )
 
 
-def _requirement(detail: ErrorDetails) -> str:
+def _requirement(detail: ErrorDetails, value: Any) -> str:
     if detail["type"] == "extra_forbidden":
         return _unknown_key(detail["loc"])
     if detail["loc"] == ("models",):
         return "must be a list of tables, each under [[models]]"
+    if detail["type"] == "model_type" and isinstance(value, list):
+        return f"must be one table, under [{detail['loc'][0]}] in single brackets"
     if detail["type"] in _REQUIREMENTS:
         return _REQUIREMENTS[detail["type"]]
     if detail["type"] == "value_error":
@@ -181,6 +186,8 @@ def _requirement(detail: ErrorDetails) -> str:
 
 
 def _unknown_key(location: Location) -> str:
+    if len(location) > 1 and location[-1] in Settings.model_fields:
+        return "is not a setting there, but at the top level; write it above the first table"
     known = known_keys(location[:-1])
     suggestion = closest(str(location[-1]), known)
     advice = f"did you mean {suggestion}?" if suggestion else f"valid keys: {', '.join(known)}"

@@ -147,7 +147,11 @@ def with_lines(problems: Iterable[str], path: Path, text: str) -> Iterator[str]:
 
     Sentences about the file begin with the key and `in PATH`.
     """
-    lines = {dotted(location): line for location, line in _key_lines(text)}
+    lines: dict[str, int] = {}
+    for location, line in _key_lines(text):
+        lines[dotted(location)] = line
+        if location[-1:] == (0,):
+            lines[dotted(location[:-1])] = line
     for problem in problems:
         name, is_about_file, rest = problem.partition(f" in {path} ")
         key = name

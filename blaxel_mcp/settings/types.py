@@ -252,9 +252,10 @@ class Section(BaseModel):
     @classmethod
     def _no_truth_value_for_a_number(cls, value: Any, info: ValidationInfo) -> Any:
         # pydantic reads `true` as 1, an unintended cap.
-        parts = list(parts_of(cls.model_fields[str(info.field_name)].annotation))
-        if isinstance(value, bool) and (int in parts or float in parts):
-            raise ValueError("must be a number")
+        if isinstance(value, bool):
+            parts = list(parts_of(cls.model_fields[str(info.field_name)].annotation))
+            if int in parts or float in parts:
+                raise ValueError("must be a number")
         return value
 
 

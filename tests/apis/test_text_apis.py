@@ -207,6 +207,7 @@ def test_a_conversation_that_was_given_is_not_changed() -> None:
     [
         (CHAT, {"max_tokens": 5}),
         (RESPONSES, {"instructions": "Be brief.", "input": ""}),
+        (RESPONSES, {"prompt": "Why?"}),
         (MESSAGES, {"system": "Be brief."}),
         (GEMINI, {"system": "Be brief."}),
         (COHERE, {"messages": []}),

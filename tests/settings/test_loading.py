@@ -563,6 +563,14 @@ def test_a_file_with_nothing_to_hide_or_well_hidden_is_no_such_warning(home: Pat
             "valid keys: enabled, include, exclude, workspaces, refresh_seconds",
             id="near nothing",
         ),
+        *(
+            pytest.param(
+                f"{table}run_url = 'https://run.blaxel.ai'",
+                f"{place}.run_url in FILE is not a setting there, but at the top level; write it above the first table",
+                id=f"below {place}",
+            )
+            for table, place in (('[[models]]\nname = "m"\n', "models[0]"), ("[limits]\n", "limits"))
+        ),
         pytest.param(
             "[quotas]\ncalls_per_day = 1",
             "quotas in FILE is not a setting; valid keys: " + ", ".join(Settings.model_fields),
@@ -657,6 +665,11 @@ NOT_A_LIST = 'must be a list, such as ["first", "second"]'
             '[models]\nname = "m"', "models in FILE must be a list of tables, each under [[models]]", id="one bracket"
         ),
         pytest.param('workspace = { name = "" }', "workspace in FILE must be a valid string", id="table for a text"),
+        pytest.param(
+            "[[limits]]\nmax_queue = 5",
+            "limits in FILE must be one table, under [limits] in single brackets",
+            id="twice",
+        ),
         pytest.param("[[models]]\n", "models[0].name in FILE is required", id="nameless model"),
         pytest.param('[[models]]\nname = "${NAME}"', "models[0].name in FILE is required", id="unexpanded name"),
         pytest.param(
@@ -748,6 +761,7 @@ def test_a_number_that_computers_do_not_count_to_is_an_error(home: Path, key: st
         ("BLAXEL_MCP_MODELS", CANARY, 'BLAXEL_MCP_MODELS must be JSON, such as [{"name": "gpt-4o-mini"}]'),
         ("BLAXEL_MCP_LIMITS", CANARY, 'BLAXEL_MCP_LIMITS must be JSON, such as {"timeout_seconds": ...}'),
         ("BLAXEL_MCP_LIMITS", f'"{CANARY}"', "BLAXEL_MCP_LIMITS must be a table"),
+        ("BLAXEL_MCP_LIMITS", "[{}]", "BLAXEL_MCP_LIMITS must be a table"),
         (
             "BLAXEL_MCP_LIMITS",
             f'{{"tmeout": "{CANARY}"}}',

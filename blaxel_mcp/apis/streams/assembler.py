@@ -214,13 +214,8 @@ def merge_usage(current: Any, update: Any) -> Any:
     if isinstance(current, dict) and isinstance(update, dict):
         current |= {name: merge_usage(current.get(name), value) for name, value in update.items()}
         return current
-    if update is None or (_is_number(current) and _is_number(update) and update < current):
-        return current
-    return update
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    is_less = {type(current), type(update)} <= {int, float} and update < current
+    return current if update is None or is_less else update
 
 
 def bounded_json(text: str) -> Any:
