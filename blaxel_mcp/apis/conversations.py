@@ -92,8 +92,9 @@ class _WithMessages(ModelAPI):
         return {"messages": messages, **body} if messages else body
 
     def _image(self, image: InputFile) -> JSONObject:
-        """Return an image as a content block of the API."""
-        raise NotImplementedError
+        """Return an image as a content block: here OpenAI's."""
+        url = image.url if isinstance(image, FileURL) else f"data:{image.media_type};base64,{base64_of(image)}"
+        return {"type": "image_url", "image_url": {"url": url}}
 
 
 class ChatCompletions(_WithMessages):
@@ -116,10 +117,6 @@ class ChatCompletions(_WithMessages):
         "messages": _accepted_messages(_OPENAI_ROLES),
         **integers("max_completion_tokens", "n", "seed", "top_k", "top_logprobs"),
     }
-
-    def _image(self, image: InputFile) -> JSONObject:
-        url = image.url if isinstance(image, FileURL) else f"data:{image.media_type};base64,{base64_of(image)}"
-        return {"type": "image_url", "image_url": {"url": url}}
 
     def text(self, answer: Any) -> str | None:
         """Return the text of the first choice."""
