@@ -182,8 +182,8 @@ class APIClient:
             return self.auth.redact(body)
         # It is complete, so a deadline that passes now must not lose it.
         with anyio.CancelScope(shield=True):
-            body = await anyio.to_thread.run_sync(self.auth.redact, body)
-        return body
+            redacted = await anyio.to_thread.run_sync(self.auth.redact, body)
+        return redacted  # noqa: RET504 - a scope that is not shielded could end before
 
     async def _response_error(
         self, response: httpx.Response, headers: Mapping[str, str], trace: CallTrace, credentials_source: str | None

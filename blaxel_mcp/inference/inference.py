@@ -87,7 +87,7 @@ class Inference:
                 answer = await self._send(prepared, call, idempotent=bool(model and model.idempotent))
                 # The answer is here, so a deadline that passes now must not lose it.
                 with anyio.CancelScope(shield=True):
-                    await self._account(answer, prepared, context)
+                    await self._account(answer, prepared, invocation, context)
                 return answer
 
     async def expect(self, invocation: Invocation, context: CallContext, *, is_priced: bool = False) -> PreparedRequest:
@@ -119,18 +119,19 @@ class Inference:
         context.expected = replace(expected, price=context.price) if context.price else expected
         return prepared
 
-    async def _account(self, answer: Answer, prepared: PreparedRequest, context: CallContext) -> None:
+    async def _account(
+        self, answer: Answer, prepared: PreparedRequest, invocation: Invocation, context: CallContext
+    ) -> None:
         """Set the usage and the cost of an answered call in its context."""
-        model = context.settings
         if context.earlier_attempt_billed:
             context.notes.append("an attempt before the one that was answered may have been billed too")
         measure = partial(_usage_of, answer, context, prepared)
         is_short = isinstance(answer, BinaryAnswer) or len(answer.text) <= _READ_INLINE_BYTES
         context.usage = measure() if is_short else await anyio.to_thread.run_sync(measure)
         context.price = context.price or await self._table_price(context, answer)
-        if context.price is None and context.record is None and model and model.price:
+        if context.price is None and context.record is None and invocation.settings and invocation.settings.price:
             # The request then probably has the provider's name of this model.
-            context.price = configured_price(model.price)
+            context.price = configured_price(invocation.settings.price)
         if context.price:
             context.cost_usd = context.price.usd(context.usage or Usage())
 
