@@ -28,6 +28,9 @@ _MAX_UNREAD_BYTES = 1024 * 1024
 _MAX_UNWRITTEN_FRAMES = 256
 """Frames that may wait for a client that reads slowly; beyond that, their senders and further requests wait too."""
 
+_MESSAGES_AT_ONCE = 32
+"""Messages that the server takes before it works on them; each pause costs a turn of the event loop."""
+
 
 class _Stream:
     """A stream that stays open as long as the process."""
@@ -96,6 +99,7 @@ class FrameSource(_Stream):
         self._frames = FrameBuffer(limit=limit)
         self._has_ended = self._is_polling = False
         self._has_news = asyncio.Event()
+        self._taken = 0
 
     async def receive(self) -> SessionMessage:
         """Return the next message; raises EndOfStream if there are no more."""
@@ -109,9 +113,10 @@ class FrameSource(_Stream):
                 await self._sink.send(SessionMessage(frame))
                 await anyio.lowlevel.checkpoint()
             else:
-                if self._frames.waiting_bytes:
-                    # The server takes each message at once. Of many, the first are answered before the last are taken,
-                    # and a client that does not read its answers is not read either.
+                self._taken += 1
+                if self._frames.waiting_bytes and self._taken % _MESSAGES_AT_ONCE == 0:
+                    # Of many messages, the first are answered before the last are taken, and a client that does not
+                    # read its answers is not read either.
                     await anyio.lowlevel.checkpoint()
                     await self._sink.wait_for_room()
                 return SessionMessage(frame)
