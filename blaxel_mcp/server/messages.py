@@ -29,8 +29,8 @@ NOT_JSON = (
 )
 
 NOT_JSON_RPC = (
-    'The message is not JSON-RPC 2.0: it needs "jsonrpc": "2.0", a "method" whose "params" are an object or a "result" '
-    'that is one, and an "id" that is a string or an integer.'
+    'The message is not JSON-RPC 2.0. A request has "jsonrpc": "2.0", a "method" that is a string, and an "id" that is '
+    'a string or an integer; a response has the "id" of its request, and a "result" or an "error" that is an object.'
 )
 
 EDGE_BYTES = 4096
